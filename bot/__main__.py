@@ -1,0 +1,5 @@
+"""`python -m bot` is `vaultkeel`."""
+
+from bot.cli import main
+
+main()

@@ -1,0 +1,173 @@
+"""From a Config to a Desk: the only file that names concrete classes."""
+
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+
+from eth_utils.address import to_checksum_address
+
+from bot.chain.client import Client
+from bot.chain.contracts import contract
+from bot.chain.mandate import Mandate
+from bot.chain.sender import FeeRules, Sender
+from bot.chain.signer import signer_from_key, signer_from_keystore
+from bot.config import (
+    BookConfig,
+    ChainConfig,
+    Config,
+    CurieConfig,
+    KeySigner,
+    KeystoreSigner,
+    LyraConfig,
+    WatchSigner,
+)
+from bot.core.policy import DeltaBand
+from bot.core.risk import Limits
+from bot.desk import Book, ChainAccess, Desk
+from bot.errors import ConfigError
+from bot.ledger import SqlLedger, open_ledger
+from bot.options.lyra import LyraAddresses, LyraSource
+from bot.ports import Clock, PerpVenue, SignedTx, Signer, UnsignedTx
+from bot.venues.curie import CurieAddresses, CurieVenue
+from bot.venues.paper import PaperVenue
+
+WEI_PER_GWEI = Decimal(10) ** 9
+
+
+class SystemClock:
+    """The computer's clock."""
+
+    def now(self) -> int:
+        """Unix seconds."""
+        return int(time.time())
+
+
+@dataclass(frozen=True, slots=True)
+class ChainClock:
+    """The latest block's time, for chains whose time is not the computer's: forks and rehearsals."""
+
+    client: Client
+
+    def now(self) -> int:
+        """Unix seconds."""
+        return self.client.head().timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOnly:
+    """An address without its key."""
+
+    address: str
+
+    def sign(self, tx: UnsignedTx) -> SignedTx:  # noqa: ARG002 - the port's signature
+        """Always a ConfigError: there is no key."""
+        raise ConfigError(f"signer: {self.address} is watched only, its key is not configured")
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A desk and what must be closed after it."""
+
+    config: Config
+    desk: Desk
+    ledger: SqlLedger
+    account: str
+
+    def close(self) -> None:
+        """Releases the ledger."""
+        self.ledger.close()
+
+
+def build(config: Config) -> App:
+    """Everything of a configuration, put together. Speaks to no chain yet; ConfigError where a part is unusable."""
+    signer = make_signer(config)
+    clients = {
+        name: Client(
+            name, chain.rpc_url.get_secret_value(), timeout_s=chain.timeout_s, read_tries=chain.read_tries
+        )
+        for name, chain in config.chains.items()
+    }
+    ledger = open_ledger(config.ledger)
+    for name, chain in config.chains.items():
+        ledger.bind(name, chain.chain_id, chain.instance, signer.address)
+    chains = {name: make_access(clients[name], chain) for name, chain in config.chains.items()}
+    books = tuple(make_book(config, book, clients[book.venue.chain], ledger, signer) for book in config.books)
+    clock: Clock = (
+        SystemClock() if config.clock == "system" else ChainClock(clients[config.books[0].venue.chain])
+    )
+    return App(config, Desk(chains, books, ledger, clock), ledger, signer.address)
+
+
+def make_signer(config: Config) -> Signer:
+    """The configured signer."""
+    match config.signer:
+        case KeySigner(key=key):
+            return signer_from_key(key.get_secret_value())
+        case KeystoreSigner(keystore=path, password=password):
+            return signer_from_keystore(path, password.get_secret_value())
+        case WatchSigner(address=address):
+            return WatchOnly(to_checksum_address(address))
+
+
+def make_access(client: Client, chain: ChainConfig) -> ChainAccess:
+    """One chain as the desk reads it."""
+    return ChainAccess(
+        client=client,
+        multicall=contract("multicall3", chain.multicall),
+        chain_id=chain.chain_id,
+        instance=chain.instance,
+        call_gas=chain.call_gas,
+        min_tip_wei=int(chain.min_tip_gwei * WEI_PER_GWEI),
+        native_usd=None if chain.native_usd == "underlying" else chain.native_usd,
+    )
+
+
+def make_book(config: Config, book: BookConfig, client: Client, ledger: SqlLedger, signer: Signer) -> Book:
+    """One book with its adapters, its mandate and its sender."""
+    chain = config.chains[book.venue.chain]
+    curie = make_curie(book.venue, signer.address)
+    venue: PerpVenue = curie
+    if config.mode == "paper":
+        venue = PaperVenue(curie, lambda: ledger.paper_fills(book.name))
+    mandate = Mandate(
+        chain_id=chain.chain_id,
+        rules=curie.rules(book.limits.max_order),
+        max_gas=chain.max_gas,
+        max_fee_wei=int(chain.max_fee_gwei * WEI_PER_GWEI),
+    )
+    fees = FeeRules(
+        min_tip_wei=int(chain.min_tip_gwei * WEI_PER_GWEI),
+        max_fee_wei=mandate.max_fee_wei,
+        gas_margin=chain.gas_margin,
+        confirmations=chain.confirmations,
+    )
+    limits = book.limits
+    return Book(
+        name=book.name,
+        underlying=book.underlying,
+        sources=tuple(make_source(source) for source in book.sources),
+        venue=venue,
+        policy=DeltaBand(book.policy.trigger, book.policy.target, book.policy.min_trade),
+        limits=Limits(
+            max_order=limits.max_order,
+            max_position=limits.max_position,
+            max_price_gap=limits.max_price_gap,
+            max_block_age_s=limits.max_block_age_s,
+            max_slippage=limits.max_slippage,
+        ),
+        order_ttl_s=limits.order_ttl_s,
+        sender=Sender(client, ledger, signer, mandate, fees),
+        paper=config.mode == "paper",
+    )
+
+
+def make_source(source: LyraConfig) -> LyraSource:
+    """One option source."""
+    addresses = LyraAddresses(**{field: getattr(source, field) for field in LyraAddresses.__slots__})
+    return LyraSource(source.name, source.chain, addresses)
+
+
+def make_curie(venue: CurieConfig, account: str) -> CurieVenue:
+    """The account's position in the configured Curie market."""
+    addresses = CurieAddresses(**{field: getattr(venue, field) for field in CurieAddresses.__slots__})
+    return CurieVenue(venue.name, venue.chain, account, addresses, venue.lot)

@@ -1,0 +1,129 @@
+"""Turns an intent's call into a signed transaction that is committed to the ledger before it leaves.
+
+Order of things: nonce and fees → mandate → signature → commit → send. A crash at any point leaves either nothing
+signed, or the exact bytes in the ledger to be sent again.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from bot.chain.client import Client, RevertError
+from bot.chain.mandate import Mandate
+from bot.core.model import AttemptState
+from bot.errors import Halt, OrderRejected, OutcomeUnknown, TransientError
+from bot.ports import Ledger, OpenIntent, PerpVenue, Receipt, Signer, TxCall, UnsignedTx
+
+
+@dataclass(frozen=True, slots=True)
+class FeeRules:
+    """How much to offer. `gas_margin` multiplies the node's gas estimate; the wei figures are per gas unit."""
+
+    min_tip_wei: int
+    max_fee_wei: int
+    gas_margin: Decimal
+    confirmations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A call that the node accepted in a preflight: what it returned, and the gas limit to send it with."""
+
+    call: TxCall
+    returned: bytes
+    gas: int
+
+
+class Sender:
+    """Sends for one account on one chain."""
+
+    def __init__(
+        self, client: Client, ledger: Ledger, signer: Signer, mandate: Mandate, fees: FeeRules
+    ) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._signer = signer
+        self._mandate = mandate
+        self._fees = fees
+
+    def preflight(self, venue: PerpVenue, call: TxCall) -> Prepared:
+        """Runs `call` from the account without sending it. OrderRejected with the venue's reason where it reverts."""
+        account = self._signer.address
+        try:
+            returned = self._client.preflight(account, call)
+            gas = self._client.estimate_gas(account, call)
+        except RevertError as error:
+            reason = venue.explain(error.data) if error.data else str(error)
+            raise OrderRejected(f"{venue.name} would refuse the order: {reason}") from error
+        return Prepared(call, returned, int(gas * self._fees.gas_margin))
+
+    def unsigned(self, prepared: Prepared) -> UnsignedTx:
+        """The transaction as it would be signed now, within the mandate. Halt where the nonces don't agree."""
+        max_fee, tip = self._client.fees(self._fees.min_tip_wei)
+        transaction = UnsignedTx(
+            chain_id=self._mandate.chain_id,
+            nonce=self._nonce(),
+            call=prepared.call,
+            gas=prepared.gas,
+            max_fee_wei=min(max_fee, self._fees.max_fee_wei),
+            tip_wei=min(tip, self._fees.max_fee_wei),
+        )
+        self._mandate.check(transaction)
+        return transaction
+
+    def submit(self, intent_key: str, transaction: UnsignedTx) -> None:
+        """Checks, signs, commits and sends `transaction`. OutcomeUnknown where the node's answer leaves a doubt."""
+        self._mandate.check(transaction)
+        signed = self._signer.sign(transaction)
+        self._ledger.attempt(intent_key, self._signer.address, transaction.nonce, signed)
+        self._client.send(signed.raw)
+        self._ledger.sent(signed.hash)
+
+    def follow(self, open_intent: OpenIntent) -> Receipt | None:
+        """The receipt of whichever attempt was mined, at the confirmation depth; None while none is.
+
+        Sends the last attempt's stored bytes again where no attempt is on chain. Halt where another transaction
+        used the nonce.
+        """
+        if not open_intent.attempts:
+            return None
+        last = open_intent.attempts[-1]
+        buried_nonce = self._client.buried_nonce(last.account, self._fees.confirmations)
+        for attempt in open_intent.attempts:
+            found = self._client.receipt(attempt.hash)
+            if found is not None:
+                receipt, depth = found
+                if depth < self._fees.confirmations:
+                    return None
+                self._ledger.mined(receipt)
+                return receipt
+        if buried_nonce > last.nonce:
+            raise Halt(
+                f"nonce {last.nonce} of {last.account} was used by a transaction that is not in the ledger; "
+                f"order {open_intent.intent.key} can't be told apart from lost"
+            )
+        try:
+            self._client.send(last.raw)
+        except OutcomeUnknown:
+            return None  # the order stays pending: the same bytes are tried again on the next tick
+        if last.state == AttemptState.SIGNED:
+            self._ledger.sent(last.hash)
+        return None
+
+    def _nonce(self) -> int:
+        account = self._signer.address
+        mined, pending = self._client.nonces(account)
+        ours = self._ledger.next_nonce(account)
+        if pending > mined and (ours is None or pending > ours):
+            raise Halt(f"{account} has a pending transaction that is not in the ledger")
+        if ours is None:
+            return mined
+        if mined > ours:
+            raise Halt(
+                f"nonce {mined - 1} of {account} was used by a transaction that is not in the ledger: "
+                "another program holds this key"
+            )
+        if mined < ours:
+            raise TransientError(
+                f"the node's nonce for {account} is {mined}, the ledger's is {ours}: the node lags"
+            )
+        return ours

@@ -1,0 +1,261 @@
+"""The configuration: TOML into frozen models. Every unknown key, wrong type or missing secret is a ConfigError.
+
+Money and sizes are quoted decimals, units are in the names. Secrets are named, never written: `"env:NAME"` is read
+from the environment, `"file:PATH"` from a file beside the configuration.
+"""
+
+import os
+import tomllib
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Literal
+
+from eth_utils.address import is_hex_address, to_checksum_address
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from bot.errors import ConfigError
+
+
+def _address(value: str) -> str:
+    if not is_hex_address(value):
+        raise ValueError("an address is 0x and 40 hex digits")
+    return to_checksum_address(value)
+
+
+def _amount(value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        raise ValueError('an amount is written in quotes, like "0.25", for a float would not be exact')  # noqa: TRY004
+    try:
+        amount = Decimal(value)
+    except InvalidOperation:
+        raise ValueError(f"{value!r} is not a decimal number") from None
+    if not amount.is_finite():
+        raise ValueError("an amount must be finite")
+    return amount
+
+
+def _folder(info: ValidationInfo) -> Path:
+    """The configuration file's folder, which relative paths start from."""
+    return Path(info.context["folder"]) if info.context else Path()
+
+
+def _secret(value: str, info: ValidationInfo) -> SecretStr:
+    kind, _, name = value.partition(":")
+    if kind == "env":
+        found = os.environ.get(name, "")
+        if not found:
+            raise ValueError(f"the environment variable {name} is not set")
+        return SecretStr(found)
+    if kind == "file":
+        try:
+            return SecretStr((_folder(info) / name).read_text(encoding="utf-8").strip())
+        except OSError as error:
+            raise ValueError(f"{name} can't be read: {error.strerror}") from None
+    raise ValueError('a secret is named, not written here: "env:NAME" or "file:PATH"')
+
+
+def _url(value: str, info: ValidationInfo) -> SecretStr:
+    url = _secret(value, info) if value.startswith(("env:", "file:")) else SecretStr(value)
+    if not url.get_secret_value().startswith(("http://", "https://")):
+        raise ValueError("an RPC address starts with http:// or https://")
+    return url
+
+
+def _beside(value: Path, info: ValidationInfo) -> Path:
+    return _folder(info) / value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+Amount = Annotated[Decimal, BeforeValidator(_amount)]
+Positive = Annotated[Amount, Field(gt=0)]
+NotNegative = Annotated[Amount, Field(ge=0)]
+Ratio = Annotated[Amount, Field(gt=0, lt=1)]
+Secret = Annotated[SecretStr, PlainValidator(_secret)]
+RpcUrl = Annotated[SecretStr, PlainValidator(_url)]
+FilePath = Annotated[Path, AfterValidator(_beside), Field(validate_default=True)]
+
+
+class Model(BaseModel):
+    """Frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class ChainConfig(Model):
+    """One chain. Fees in gwei per gas unit, `call_gas` bounds one batched read, `instance` names a local chain.
+
+    `native_usd` prices the coin that pays for gas: "underlying" where it is the book's own, else a USD amount.
+    """
+
+    chain_id: PositiveInt
+    rpc_url: RpcUrl
+    multicall: Address = "0xcA11bde05977b3631167028862bE2a173976CA11"
+    instance: str = ""
+    timeout_s: PositiveInt = 10
+    read_tries: PositiveInt = 3
+    call_gas: PositiveInt = 25_000_000
+    confirmations: PositiveInt = 1
+    min_tip_gwei: NotNegative = Decimal("0.001")
+    max_fee_gwei: Positive = Decimal(50)
+    gas_margin: Positive = Decimal("1.3")
+    max_gas: PositiveInt = 5_000_000
+    native_usd: Literal["underlying"] | Positive = "underlying"
+
+
+class KeySigner(Model):
+    """A private key, 32 bytes in hex."""
+
+    kind: Literal["key"]
+    key: Secret
+
+
+class KeystoreSigner(Model):
+    """An encrypted keystore file (Web3 Secret Storage) and its password."""
+
+    kind: Literal["keystore"]
+    keystore: FilePath
+    password: Secret
+
+
+class WatchSigner(Model):
+    """An address without its key: for `status` and paper trading."""
+
+    kind: Literal["watch"]
+    address: Address
+
+
+class LyraConfig(Model):
+    """A Lyra Avalon market's pool as the option vault."""
+
+    kind: Literal["lyra"]
+    name: str
+    chain: str
+    viewer: Address
+    market: Address
+    option_token: Address
+    greek_cache: Address
+    liquidity_pool: Address
+    pool_hedger: Address
+    base_asset: Address
+
+
+class CurieConfig(Model):
+    """A Perpetual Protocol v2 market as the hedging venue. `lot` in units of the underlying."""
+
+    kind: Literal["curie"]
+    name: str
+    chain: str
+    clearing_house: Address
+    clearing_house_config: Address
+    account_balance: Address
+    exchange: Address
+    vault: Address
+    market_registry: Address
+    quoter: Address
+    base_token: Address
+    pool: Address
+    lot: Positive = Decimal("0.001")
+
+
+class DeltaBandConfig(Model):
+    """Trade when the net delta leaves ±trigger, until ±target. In units of the underlying."""
+
+    kind: Literal["delta_band"]
+    trigger: Positive
+    target: NotNegative = Decimal(0)
+    min_trade: NotNegative = Decimal(0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "DeltaBandConfig":
+        if self.target > self.trigger:
+            raise ValueError("target must not be above trigger")
+        return self
+
+
+class LimitsConfig(Model):
+    """Bounds that every order keeps. Sizes in units of the underlying, ratios as fractions, ages in seconds."""
+
+    max_order: Positive
+    max_position: Positive
+    max_price_gap: Ratio = Decimal("0.05")
+    max_slippage: Ratio = Decimal("0.005")
+    max_block_age_s: PositiveInt = 120
+    order_ttl_s: PositiveInt = 120
+
+
+class BookConfig(Model):
+    """One underlying: where its options are, where it is hedged, and by which rule."""
+
+    name: str
+    underlying: str
+    sources: Annotated[tuple[LyraConfig, ...], Field(min_length=1)]
+    venue: CurieConfig
+    policy: DeltaBandConfig
+    limits: LimitsConfig
+
+
+class Config(Model):
+    """The whole file. `interval_s` is the time between ticks, `clock` whose time the ages are held against."""
+
+    mode: Literal["paper", "live"] = "paper"
+    ledger: FilePath = Path("vaultkeel.db")
+    interval_s: PositiveInt = 60
+    clock: Literal["system", "chain"] = "system"
+    chains: Annotated[dict[str, ChainConfig], Field(min_length=1)]
+    signer: Annotated[KeySigner | KeystoreSigner | WatchSigner, Field(discriminator="kind")]
+    books: Annotated[tuple[BookConfig, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        for book in self.books:
+            parts: tuple[LyraConfig | CurieConfig, ...] = (*book.sources, book.venue)
+            for part in parts:
+                if part.chain not in self.chains:
+                    raise ValueError(f"{part.name}: chain {part.chain!r} is not under [chains]")
+        names = [book.name for book in self.books]
+        markets = [(book.venue.chain, book.venue.base_token) for book in self.books]
+        if len(set(names)) < len(names) or len(set(markets)) < len(markets):
+            raise ValueError("two books share a name or a market of the venue")
+        if self.mode == "live" and self.signer.kind == "watch":
+            raise ValueError('mode "live" needs a signer that holds a key, not kind "watch"')
+        return self
+
+
+def load_config(path: Path) -> Config:
+    """The configuration of a file, its relative paths taken from the file's folder. ConfigError in one line."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    try:
+        return Config.model_validate(document, context={"folder": path.resolve().parent})
+    except ValidationError as error:
+        raise ConfigError(f"{path.name}: {explain(error)}") from None
+
+
+def explain(error: ValidationError) -> str:
+    """The first mistake with its field, in one line, without the value that was given."""
+    mistakes = error.errors(include_input=False, include_url=False, include_context=False)
+    first = mistakes[0]
+    where = [str(part) for part in first["loc"]]
+    if where[:1] == ["signer"] and len(where) > 2:
+        del where[1]  # the kind, which pydantic puts between a union and its field
+    field = ".".join(where) or "the file"
+    message = first["msg"].removeprefix("Value error, ")
+    message = "this key is not known" if first["type"] == "extra_forbidden" else message
+    more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
+    return f"{field}: {message}{more}"

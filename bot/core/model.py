@@ -1,0 +1,305 @@
+"""The nouns of the domain, all frozen: what was read, what was measured, what was decided, what was done.
+
+Sizes are signed in units of the underlying (negative = short), prices and money in USD, both as Decimal. Greeks
+and exposures are floats. Times are whole Unix seconds.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRef:
+    """The block that everything of one chain was read at."""
+
+    chain: str
+    number: int
+    hash: str
+    timestamp: int
+    base_fee_wei: int
+
+
+@dataclass(frozen=True, slots=True)
+class OptionPosition:
+    """The vault's net position in one option. `vol` is annual (0.8 = 80 %); None once the option has expired."""
+
+    source: str
+    instrument: str
+    is_call: bool
+    strike: Decimal
+    expiry: int
+    size: Decimal
+    vol: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """An amount that moves one for one with the underlying."""
+
+    source: str
+    asset: str
+    size: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A figure of ours beside the protocol's own, to be reported. It decides nothing."""
+
+    name: str
+    ours: float
+    theirs: float
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """What one option source holds. `spot` in USD, `rate` annual and continuous, `nav_usd` the vault's own mark.
+
+    `settled` counts positions that are expired, settled and not yet paid out: they carry no delta.
+    """
+
+    name: str
+    positions: tuple[OptionPosition, ...]
+    holdings: tuple[Holding, ...]
+    spot: Decimal
+    rate: float
+    nav_usd: Decimal
+    cached_delta: float
+    cached_at: int
+    cached_spot: Decimal
+    settled: int
+
+
+@dataclass(frozen=True, slots=True)
+class CostPoint:
+    """Trading `size` at once now costs an average `price` per unit before fees (size > 0 buys)."""
+
+    size: Decimal
+    price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class PerpPosition:
+    """`entry_notional` is what opening it brought (short: positive) or took (long: negative), in USD."""
+
+    market: str
+    size: Decimal
+    entry_notional: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """In USD. `account_value` is the venue's own figure, `exit_value` what closing all now would leave."""
+
+    collateral: Decimal
+    account_value: Decimal
+    free_collateral: Decimal
+    maintenance: Decimal
+    exit_value: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class VenueState:
+    """The perps venue as one block shows it.
+
+    `mark` is the price that trades happen at now (the pool's), `index` the oracle's, `fee_ratio` a fraction of
+    notional. `funding_per_hour` is the fraction of notional that a long pays per hour; `pending_funding` is in USD and
+    positive where this position pays. `max_buy` and `max_sell` are the sizes (both ≥ 0) that one order may have.
+    `order_gas` is the gas units that an order is reckoned with, the margin ratios are fractions of notional.
+    """
+
+    name: str
+    account: str
+    position: PerpPosition
+    margin: Margin
+    mark: Decimal
+    index: Decimal
+    fee_ratio: Decimal
+    funding_per_hour: Decimal
+    pending_funding: Decimal
+    curve: tuple[CostPoint, ...]
+    max_buy: Decimal
+    max_sell: Decimal
+    lot: Decimal
+    clip_interval_s: int
+    order_gas: int
+    initial_ratio: Decimal
+    maintenance_ratio: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything a decision used, at one block hash per chain.
+
+    `in_flight` is the signed size of an order whose outcome is not known yet. `native_usd` is the price of the coin
+    that pays for gas, `gas_price_wei` what an order is expected to pay per gas unit.
+    """
+
+    book: str
+    underlying: str
+    blocks: tuple[BlockRef, ...]
+    sources: tuple[SourceState, ...]
+    venue: VenueState
+    spot: Decimal
+    native_usd: Decimal
+    gas_price_wei: int
+    in_flight: Decimal = Decimal(0)
+
+    @property
+    def timestamp(self) -> int:
+        """The oldest of the pinned blocks' times, in Unix seconds."""
+        return min(block.timestamp for block in self.blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class PositionGreeks:
+    """Greeks of one whole position (per-unit greek × size), units as in `bot.pricing.black`."""
+
+    source: str
+    instrument: str
+    size: float
+    vol: float | None
+    value: float
+    delta: float
+    gamma: float
+    vega: float
+    theta: float
+    rho: float
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """The book's delta by part and in total, in units of the underlying.
+
+    An order in flight counts as [0, size], so the net is an interval: `net_lo` ≤ true net delta ≤ `net_hi`.
+    `gamma` is in units per USD, `vega` in USD per 1.00 of vol, `theta` in USD per year, `rho` in USD per 1.00 of rate.
+    """
+
+    positions: tuple[PositionGreeks, ...]
+    options: float
+    holdings: float
+    perps: float
+    net_lo: float
+    net_hi: float
+    gross: float
+    gamma: float
+    vega: float
+    theta: float
+    rho: float
+    checks: tuple[Check, ...]
+
+    @property
+    def unhedged(self) -> float:
+        """Delta without the hedge, in units of the underlying."""
+        return self.options + self.holdings
+
+    @property
+    def net(self) -> float:
+        """The middle of the net delta's interval, in units of the underlying."""
+        return (self.net_lo + self.net_hi) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Do nothing, because of `code`, said in words in `text`. `arithmetic` holds the figures behind it."""
+
+    code: str
+    text: str
+    arithmetic: dict[str, str] = field(default_factory=dict)
+    kind: Literal["hold"] = "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class Rebalance:
+    """Trade `size` units (negative sells). `remaining` is left for later orders of the same rebalance."""
+
+    size: Decimal
+    text: str
+    arithmetic: dict[str, str] = field(default_factory=dict)
+    remaining: Decimal = Decimal(0)
+    kind: Literal["rebalance"] = "rebalance"
+
+
+Decision = Hold | Rebalance
+
+
+class Mode(StrEnum):
+    """What an account may do. Kept in the ledger."""
+
+    ACTIVE = "ACTIVE"
+    REDUCING = "REDUCING"
+    HALTED = "HALTED"
+
+
+class IntentKind(StrEnum):
+    """What an intent means to do."""
+
+    TRADE = "trade"
+
+
+class AttemptState(StrEnum):
+    """What became of one signed transaction."""
+
+    SIGNED = "SIGNED"
+    SENT = "SENT"
+    MINED_OK = "MINED_OK"
+    REVERTED = "REVERTED"
+
+
+class OutcomeState(StrEnum):
+    """What became of an intent. PENDING and UNKNOWN are open; the others are final at the confirmation depth."""
+
+    PENDING = "PENDING"
+    UNKNOWN = "UNKNOWN"
+    FILLED = "FILLED"
+    PARTIAL = "PARTIAL"
+    DEAD = "DEAD"
+    PAPER = "PAPER"
+
+
+OPEN_OUTCOMES = (OutcomeState.PENDING, OutcomeState.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What we mean to do, committed before anything is signed.
+
+    `size` is signed; `price_bound` the worst average price accepted, fees included, in USD per unit; `deadline` the
+    Unix second after which the venue must refuse it.
+    """
+
+    key: str
+    book: str
+    account: str
+    market: str
+    kind: IntentKind
+    size: Decimal
+    price_bound: Decimal
+    deadline: int
+    reference_price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """What an order did. `size` signed; `notional` = |size| × average price before fees; `fee` and all money in USD.
+
+    `impact_usd` is the cost against the pool's price just before the order; `funding_usd` was settled with the order
+    (positive = paid).
+    """
+
+    size: Decimal
+    notional: Decimal
+    fee_usd: Decimal
+    impact_usd: Decimal
+    funding_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an intent, with its fill where there was one and the reason where there was none."""
+
+    state: OutcomeState
+    reason: str = ""
+    fill: Fill | None = None

@@ -1,0 +1,126 @@
+"""The ledger's tables. The constraints are the last line of defence against a doubled order.
+
+Sizes, prices and money are decimal text, times are Unix seconds, structures are JSON.
+"""
+
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+meta = Table(
+    "meta", metadata, Column("name", String, primary_key=True), Column("value", String, nullable=False)
+)
+
+chains = Table(
+    "chains",
+    metadata,
+    Column("chain", String, primary_key=True),
+    Column("chain_id", Integer, nullable=False),
+    Column("instance", String, nullable=False),
+    Column("account", String, nullable=False),
+)
+
+modes = Table(
+    "modes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("account", String, nullable=False, index=True),
+    Column("mode", String, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("at", Integer, nullable=False),
+)
+
+ticks = Table(
+    "ticks",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("book", String, nullable=False, index=True),
+    Column("at", Integer, nullable=False),
+    Column("spot", String, nullable=False),
+    Column("net_delta", String, nullable=False),
+    Column("decision", String, nullable=False),
+    Column("code", String, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("snapshot_json", Text, nullable=False),
+    Column("exposure_json", Text, nullable=False),
+    Column("decision_json", Text, nullable=False),
+)
+
+intents = Table(
+    "intents",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("tick_id", ForeignKey("ticks.id"), nullable=False),
+    Column("book", String, nullable=False),
+    Column("account", String, nullable=False),
+    Column("market", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("size", String, nullable=False),
+    Column("price_bound", String, nullable=False),
+    Column("deadline", Integer, nullable=False),
+    Column("reference_price", String, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("gas_usd", String, nullable=False, server_default="0"),
+    Column("resolved_at", Integer),
+)
+Index(
+    "one_open_intent_per_market",
+    intents.c.account,
+    intents.c.market,
+    unique=True,
+    sqlite_where=text("outcome IN ('PENDING', 'UNKNOWN')"),
+    postgresql_where=text("outcome IN ('PENDING', 'UNKNOWN')"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("hash", String, primary_key=True),
+    Column("intent_key", ForeignKey("intents.key"), nullable=False, index=True),
+    Column("account", String, nullable=False),
+    Column("nonce", Integer, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+    Column("state", String, nullable=False),
+    Column("block_number", Integer),
+    Column("block_hash", String),
+    Column("gas_used", Integer),
+    Column("gas_cost_wei", String),
+)
+
+nonces = Table(
+    "nonces",
+    metadata,
+    Column("account", String, primary_key=True),
+    Column("nonce", Integer, primary_key=True),
+    Column("intent_key", ForeignKey("intents.key"), nullable=False),
+    UniqueConstraint("intent_key"),
+)
+
+fills = Table(
+    "fills",
+    metadata,
+    Column("intent_key", ForeignKey("intents.key"), primary_key=True),
+    Column("book", String, nullable=False, index=True),
+    Column("paper", Integer, nullable=False),
+    Column("at", Integer, nullable=False),
+    Column("size", String, nullable=False),
+    Column("notional", String, nullable=False),
+    Column("fee_usd", String, nullable=False),
+    Column("impact_usd", String, nullable=False),
+    Column("funding_usd", String, nullable=False),
+)

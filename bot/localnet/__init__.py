@@ -1,0 +1,1 @@
+"""A local chain with the real protocol contracts on it, and a market that moves them."""

@@ -1,0 +1,208 @@
+"""The rehearsal: a real option vault on a local chain, hedged by the real desk on a real perps DEX, step by step."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomlkit
+
+from bot.app import App, build
+from bot.chain.contracts import contract
+from bot.config import load_config
+from bot.core.model import OutcomeState, Snapshot
+from bot.core.units import from_raw
+from bot.desk import Book, Tick
+from bot.errors import DataError
+from bot.localnet.configuration import world_config, write_files
+from bot.localnet.market import Market
+from bot.localnet.opening import open_markets
+from bot.localnet.world import START_PRICE, World, start_world
+from bot.ports import Log
+from bot.simulate.measures import Cost, Rehearsal, Step, measures
+from bot.simulate.paths import JumpDiffusion
+
+STARTING_TRADES = 12
+MOST_VISITS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long, how often, which randomness, and where the results go."""
+
+    hours: float
+    step_minutes: float
+    seed: int
+    out: Path
+
+    @property
+    def step_s(self) -> int:
+        """Seconds of one step."""
+        return round(self.step_minutes * 60)
+
+    @property
+    def steps(self) -> int:
+        """How many steps follow the first."""
+        return round(self.hours * 3600 / self.step_s)
+
+
+Watch = Callable[[Step, Tick], None]
+
+
+def rehearse(plan: Plan, progress: Callable[[str], None], watch: Watch) -> Rehearsal:
+    """Runs the plan and returns what happened. Everything started here has ended when it returns."""
+    with ExitStack() as stack:
+        world = stack.enter_context(start_world(short_only=True, progress=progress))
+        progress("Opening the option boards and funding the accounts")
+        open_markets(world)
+        app = stack.enter_context(opened_app(world, plan.out))
+        return Run(world, app, plan, watch).run()
+
+
+def opened_app(world: World, folder: Path) -> "AppContext":
+    """The desk for `world` in live mode on the chain's own time, its files in `folder`."""
+    config = world_config(world)
+    config.update({"mode": "live", "clock": "chain"})
+    return AppContext(build(load_config(write_files(folder, tomlkit.dumps(config), world.hedger_key))))
+
+
+@dataclass(frozen=True, slots=True)
+class AppContext:
+    """Closes an App at the end of a `with`."""
+
+    app: App
+
+    def __enter__(self) -> App:
+        return self.app
+
+    def __exit__(self, *_: object) -> None:
+        self.app.close()
+
+
+class Run:
+    """One run's moving state."""
+
+    def __init__(self, world: World, app: App, plan: Plan, watch: Watch) -> None:
+        self._world = world
+        self._desk = app.desk
+        self._book: Book = app.desk.books[0]
+        self._ledger = app.ledger
+        self._path = app.config.ledger
+        self._plan = plan
+        self._watch = watch
+        self._market = Market(world, plan.seed)
+        self._ticks = 0
+        self._settled = 0
+        self._trades = 0
+
+    def run(self) -> Rehearsal:
+        """All steps, then the figures."""
+        rng = np.random.default_rng(self._plan.seed)
+        prices = JumpDiffusion().path(float(START_PRICE), self._plan.steps, self._plan.step_s, rng)
+        start = self._world.node.timestamp() + 60
+        first_block = self._world.node.block_number()
+        steps = [
+            self._step(i, start + i * self._plan.step_s, Decimal(repr(float(p))))
+            for i, p in enumerate(prices)
+        ]
+        last = self._desk.observe(self._book)
+        orders = tuple(self._ledger.orders(self._book.name))
+        return Rehearsal(
+            hours=self._plan.hours,
+            seed=self._plan.seed,
+            steps=tuple(steps),
+            orders=orders,
+            ticks=self._ticks,
+            hedges=sum(1 for order in orders if order["size"] is not None),
+            rejected=sum(1 for order in orders if order["outcome"] == OutcomeState.DEAD),
+            boards_settled=self._settled,
+            traders_trades=self._trades,
+            measures=measures(steps),
+            cost=self._cost(orders, last, first_block),
+            venue_value_usd=last.venue.margin.account_value,
+            nav_usd=last.sources[0].nav_usd,
+            ledger=self._path,
+        )
+
+    def _step(self, index: int, at: int, price: Decimal) -> Step:
+        market = self._market
+        market.set_time(at)
+        market.set_price(price)
+        market.arbitrage()
+        self._settled += market.settle_expired()
+        market.poke_funding()
+        market.refresh()
+        m1 = self._desk.observe(self._book)
+        gas = self._gas_usd()
+        self._trades += market.open_interest(STARTING_TRADES) if index == 0 else market.trade_flows()
+        market.refresh()
+        ticks = self._hedge()
+        before, after = ticks[0].record, ticks[-1].record
+        last_fill = ticks[-1].outcome.fill if ticks[-1].outcome else None
+        step = Step(
+            at=at,
+            price=m1.spot,
+            nav_m1=m1.sources[0].nav_usd,
+            nav_m2=before.snapshot.sources[0].nav_usd,
+            hedge_m1=m1.venue.margin.exit_value - gas,
+            venue_value_m1=m1.venue.margin.account_value,
+            vault_delta=before.exposure.unhedged,
+            net_before=before.exposure.net,
+            net_after=after.exposure.net + (float(last_fill.size) if last_fill else 0.0),
+            hedges=sum(1 for tick in ticks if tick.outcome and tick.outcome.fill),
+        )
+        self._watch(step, ticks[-1])
+        return step
+
+    def _hedge(self) -> list[Tick]:
+        """The desk's tick, and those that it asks for within the step: the next clip, the rest of a partial close."""
+        ticks = []
+        for _ in range(MOST_VISITS):
+            tick = self._desk.tick(self._book)
+            self._ticks += 1
+            ticks.append(tick)
+            if tick.again_in_s is None:
+                return ticks
+            self._market.set_time(self._world.node.timestamp() + tick.again_in_s)
+        raise DataError(f"the desk was not done after {MOST_VISITS} visits in one step")
+
+    def _funding_settled(self, first_block: int) -> Decimal:
+        event = "FundingPaymentSettled"
+        house = contract("curie_clearing_house", self._world.curie.clearing_house)
+        found = self._world.node.rpc(
+            "eth_getLogs",
+            {
+                "address": house.address,
+                "fromBlock": hex(first_block),
+                "topics": ["0x" + house.abi.topic(event).hex()],
+            },
+        )
+        paid = Decimal(0)
+        for log in found:
+            topics = tuple(bytes.fromhex(topic[2:]) for topic in log["topics"])
+            decoded = house.abi.decode_event(
+                event, Log(log["address"], topics, bytes.fromhex(log["data"][2:]))
+            )
+            if decoded and decoded["trader"] == self._book.venue.account:
+                paid += from_raw(decoded["fundingPayment"], 18)
+        return paid
+
+    def _gas_usd(self) -> Decimal:
+        return sum((Decimal(order["gas_usd"]) for order in self._ledger.orders(self._book.name)), Decimal(0))
+
+    def _cost(self, orders: tuple[dict[str, Any], ...], last: Snapshot, first_block: int) -> Cost:
+        """Fees and impact from the fills, gas from the receipts, funding from all settlements on chain.
+
+        Funding is settled with other transactions too, so the fills alone would miss a part.
+        """
+        filled = [order for order in orders if order["size"] is not None]
+        funding = self._funding_settled(first_block) + last.venue.pending_funding
+        return Cost(
+            fees=float(sum(Decimal(order["fee_usd"]) for order in filled)),
+            impact=float(sum(Decimal(order["impact_usd"]) for order in filled)),
+            gas=float(self._gas_usd()),
+            funding=float(funding),
+        )

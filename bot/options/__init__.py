@@ -1,0 +1,1 @@
+"""Option protocols, one file each."""

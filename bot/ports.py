@@ -1,0 +1,277 @@
+"""The seams: what the desk needs of the world, as Protocols, and the shape of a reader.
+
+A reader is a generator without I/O. It yields the calls that it needs, is sent their decoded results in the same
+order, and returns what it read. `bot.chain.reads` drives the readers of a chain side by side.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol, TypeVar
+
+from bot.core.model import (
+    BlockRef,
+    Decision,
+    Exposure,
+    Fill,
+    Intent,
+    Mode,
+    Outcome,
+    Snapshot,
+    SourceState,
+    VenueState,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One contract read: calldata, and how to decode what comes back.
+
+    `name` is what an error calls it. Where `may_fail` is set a revert is sent to the reader as `Reverted`; else it
+    stops the tick.
+    """
+
+    to: str
+    data: bytes
+    name: str
+    decode: Callable[[bytes], Any]
+    explain: Callable[[bytes], str]
+    may_fail: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reverted:
+    """A call that reverted, with the decoded reason."""
+
+    reason: str
+
+
+T = TypeVar("T")
+Reader = Generator[list[Call], list[Any], T]
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One event of a receipt, undecoded."""
+
+    address: str
+    topics: tuple[bytes, ...]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A mined transaction at the confirmation depth. `gas_cost_wei` includes every fee of the chain's own."""
+
+    tx_hash: str
+    succeeded: bool
+    block_number: int
+    block_hash: str
+    gas_used: int
+    gas_cost_wei: int
+    logs: tuple[Log, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TxCall:
+    """A transaction's meaning: to whom, what, with how much native coin (wei)."""
+
+    to: str
+    data: bytes
+    value: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UnsignedTx:
+    """Everything that a signature would cover."""
+
+    chain_id: int
+    nonce: int
+    call: TxCall
+    gas: int
+    max_fee_wei: int
+    tip_wei: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTx:
+    """The bytes to send and their own hash."""
+
+    raw: bytes
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """A signed transaction as the ledger holds it."""
+
+    hash: str
+    intent_key: str
+    account: str
+    nonce: int
+    raw: bytes
+    state: str
+
+
+class OptionSource(Protocol):
+    """One option protocol's positions of one vault."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
+
+    @property
+    def chain(self) -> str:
+        """The configured chain's name."""
+        ...
+
+    def read(self) -> Reader[SourceState]:
+        """The vault's positions, holdings, spot and vols. Raises DataError where one can't be read."""
+        ...
+
+    def contracts(self) -> dict[str, str]:
+        """Addresses that must hold code, by the name of their configuration field."""
+        ...
+
+
+class PerpVenue(Protocol):
+    """One perps DEX and our account on it."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
+
+    @property
+    def chain(self) -> str:
+        """The configured chain's name."""
+        ...
+
+    @property
+    def account(self) -> str:
+        """The address that trades."""
+        ...
+
+    def read(self) -> Reader[VenueState]:
+        """Position, margin, prices, limits and the cost curve."""
+        ...
+
+    def prepare(self, intent: Intent, state: VenueState) -> TxCall:
+        """Calldata with the price bound and the deadline of `intent`. Signs and sends nothing."""
+        ...
+
+    def expected(self, intent: Intent, state: VenueState, returned: bytes) -> Fill:
+        """The fill that a preflight's return data promises."""
+        ...
+
+    def explain(self, revert: bytes) -> str:
+        """A revert's data in words."""
+        ...
+
+    def outcome(self, intent: Intent, receipt: Receipt) -> Reader[Outcome]:
+        """What became of `intent`, from its mined transaction."""
+        ...
+
+    def contracts(self) -> dict[str, str]:
+        """Addresses that must hold code, by the name of their configuration field."""
+        ...
+
+
+class Signer(Protocol):
+    """Holds a key that never leaves it."""
+
+    @property
+    def address(self) -> str:
+        """The address whose key it holds."""
+        ...
+
+    def sign(self, tx: UnsignedTx) -> SignedTx:
+        """The signed type-2 transaction."""
+        ...
+
+
+class Clock(Protocol):
+    """The desk's time."""
+
+    def now(self) -> int:
+        """Unix seconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TickRecord:
+    """What one tick saw and decided."""
+
+    at: int
+    snapshot: Snapshot
+    exposure: Exposure
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIntent:
+    """An intent whose outcome is not known yet, with its attempts, oldest first."""
+
+    intent: Intent
+    attempts: tuple[AttemptRow, ...]
+
+
+class Ledger(Protocol):
+    """What must survive a crash. Every write is committed when the call returns."""
+
+    def record_tick(self, record: TickRecord) -> int:
+        """The new tick's id."""
+        ...
+
+    def intend(self, intent: Intent, tick_id: int) -> None:
+        """Commits an intent before anything is signed. OrderRejected where the same key was intended before."""
+        ...
+
+    def attempt(self, intent_key: str, account: str, nonce: int, signed: SignedTx) -> None:
+        """Commits the exact bytes before they are sent."""
+        ...
+
+    def sent(self, tx_hash: str) -> None:
+        """Notes that a node accepted the bytes."""
+        ...
+
+    def mined(self, receipt: Receipt) -> None:
+        """Notes an attempt's receipt at the confirmation depth."""
+        ...
+
+    def resolve(self, intent_key: str, outcome: Outcome, gas_usd: Decimal, at: int) -> None:
+        """Records an intent's outcome and its fill together."""
+        ...
+
+    def open_intents(self, account: str, market: str | None = None) -> tuple[OpenIntent, ...]:
+        """Intents whose outcome is PENDING or UNKNOWN."""
+        ...
+
+    def next_nonce(self, account: str) -> int | None:
+        """One more than the highest nonce ever signed for `account`; None where none was."""
+        ...
+
+    def paper_fills(self, book: str) -> tuple[Fill, ...]:
+        """Fills of orders that were recorded and not sent, oldest first."""
+        ...
+
+    def mode(self, account: str) -> Mode:
+        """The account's mode."""
+        ...
+
+    def set_mode(self, account: str, mode: Mode, why: str, at: int) -> None:
+        """Changes the account's mode, with the reason."""
+        ...
+
+
+Part = OptionSource | PerpVenue
+"""Whatever is read on a chain."""
+
+
+def primary_block(blocks: tuple[BlockRef, ...], chain: str) -> BlockRef:
+    """The pinned block of `chain`. KeyError where the snapshot didn't read that chain."""
+    for block in blocks:
+        if block.chain == chain:
+            return block
+    raise KeyError(chain)

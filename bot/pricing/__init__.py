@@ -1,0 +1,1 @@
+"""Pure numeric pricing on numpy arrays."""

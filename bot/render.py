@@ -1,0 +1,262 @@
+"""What a person sees of a result: rich tables and panels. No logic, no I/O but the console that it is given."""
+
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from bot.core.model import Decision, Exposure, Mode, Outcome, Snapshot
+from bot.ports import TickRecord
+from bot.simulate.measures import Rehearsal
+
+GOOD, BAD, QUIET = "green", "red", "dim"
+
+
+def status_view(record: TickRecord, mode: Mode, why: str, trading: str) -> RenderableType:
+    """One snapshot: where it was read, every position, the hedge, and what would be done."""
+    snapshot, exposure = record.snapshot, record.exposure
+    return Group(
+        header(snapshot, mode, why, trading),
+        positions_table(exposure),
+        delta_table(snapshot, exposure),
+        venue_table(snapshot),
+        checks_table(exposure),
+        decision_panel(record.decision, "What would be done now"),
+    )
+
+
+def header(snapshot: Snapshot, mode: Mode, why: str, trading: str) -> RenderableType:
+    """The blocks, the price and the mode."""
+    lines = Text()
+    for block in snapshot.blocks:
+        lines.append(f"{block.chain} block {block.number}  {block.hash}\n", style=QUIET)
+    lines.append(f"{snapshot.underlying} {snapshot.spot:,.2f} USD   ")
+    lines.append(f"{trading} · {mode.value}", style=GOOD if mode is Mode.ACTIVE else BAD)
+    if why:
+        lines.append(f"  ({why})")
+    return Panel(lines, title=f"Book {snapshot.book}", title_align="left", box=box.ROUNDED)
+
+
+def positions_table(exposure: Exposure) -> RenderableType:
+    """Every option position with its greeks, and their sums."""
+    table = plain_table("Option positions of the vault; money in USD")
+    table.add_column("option", no_wrap=True)
+    for name in ("size", "vol", "value $", "delta", "gamma", "vega/pt", "theta/d"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in exposure.positions:
+        table.add_row(
+            row.instrument,
+            f"{row.size:+,.2f}",
+            "expired" if row.vol is None else f"{row.vol:.1%}",
+            f"{row.value:,.0f}",
+            f"{row.delta:+.4f}",
+            f"{row.gamma:+.4f}",
+            f"{row.vega / 100:+,.1f}",
+            f"{row.theta / 365:+,.1f}",
+        )
+    table.add_section()
+    table.add_row(
+        "all",
+        "",
+        "",
+        f"{sum(row.value for row in exposure.positions):,.0f}",
+        f"{exposure.options:+.4f}",
+        f"{exposure.gamma:+.4f}",
+        f"{exposure.vega / 100:+,.1f}",
+        f"{exposure.theta / 365:+,.1f}",
+        style="bold",
+    )
+    return table
+
+
+def delta_table(snapshot: Snapshot, exposure: Exposure) -> RenderableType:
+    """The net delta by part."""
+    table = plain_table(f"Delta in {snapshot.underlying}")
+    table.add_column("part")
+    table.add_column("delta", justify="right")
+    table.add_row("options", f"{exposure.options:+.4f}")
+    for source in snapshot.sources:
+        for holding in source.holdings:
+            table.add_row(holding.asset, f"{float(holding.size):+.4f}")
+    table.add_row("perp position", f"{exposure.perps:+.4f}")
+    if snapshot.in_flight:
+        table.add_row("order without an outcome", f"{float(snapshot.in_flight):+.4f}")
+    table.add_section()
+    net = f"{exposure.net:+.4f}"
+    if exposure.net_lo != exposure.net_hi:
+        net = f"{exposure.net_lo:+.4f} … {exposure.net_hi:+.4f}"
+    table.add_row("net", net, style="bold")
+    return table
+
+
+def venue_table(snapshot: Snapshot) -> RenderableType:
+    """The perp position and its margin."""
+    venue = snapshot.venue
+    table = plain_table(f"Hedge on {venue.name}")
+    table.add_column("", style=QUIET)
+    table.add_column("", justify="right")
+    table.show_header = False
+    margin = venue.margin
+    for name, value in (
+        ("account", venue.account),
+        ("position", f"{venue.position.size:+,.3f} {snapshot.underlying}"),
+        ("price traded at / index", f"{venue.mark:,.2f} / {venue.index:,.2f}"),
+        ("account value", f"${margin.account_value:,.2f}"),
+        ("free collateral", f"${margin.free_collateral:,.2f}"),
+        ("maintenance margin", f"${margin.maintenance:,.2f}"),
+        ("closing all now would leave", f"${margin.exit_value:,.2f}"),
+        ("funding a long pays", f"{venue.funding_per_hour * 24:+.4%} per day"),
+        ("one order may buy / sell", f"{venue.max_buy:,.1f} / {venue.max_sell:,.1f} {snapshot.underlying}"),
+    ):
+        table.add_row(name, value)
+    return table
+
+
+def checks_table(exposure: Exposure) -> RenderableType:
+    """Our figures beside the protocol's own cached ones."""
+    table = plain_table("Cross-checks")
+    table.add_column("figure")
+    for name in ("ours, live", "theirs, cached", "difference"):
+        table.add_column(name, justify="right")
+    table.add_column("note", style=QUIET)
+    for check in exposure.checks:
+        difference = f"{check.ours - check.theirs:+.4f}"
+        table.add_row(check.name, f"{check.ours:+.4f}", f"{check.theirs:+.4f}", difference, check.note)
+    return table
+
+
+def decision_panel(decision: Decision, title: str) -> RenderableType:
+    """A decision in words."""
+    head = "HOLD" if decision.kind == "hold" else "REBALANCE"
+    colour = "yellow" if decision.kind == "rebalance" else GOOD
+    return Panel(
+        Text(f"{head}: {decision.text}"),
+        title=title,
+        title_align="left",
+        border_style=colour,
+        box=box.ROUNDED,
+    )
+
+
+def tick_view(record: TickRecord, outcome: Outcome | None, intent_key: str | None) -> RenderableType:
+    """One tick's decision and what became of its order."""
+    parts: list[RenderableType] = [decision_panel(record.decision, f"Tick of {record.snapshot.book}")]
+    if outcome is not None:
+        line = f"order {intent_key}: {outcome.state.value} {outcome.reason}"
+        if outcome.fill is not None:
+            fill = outcome.fill
+            price = fill.notional / abs(fill.size)
+            line += f"\n{fill.size:+,.3f} at {price:,.2f}, fee ${fill.fee_usd:,.2f}, impact ${fill.impact_usd:,.2f}"
+        parts.append(Panel(line, box=box.ROUNDED, title="Order", title_align="left"))
+    return Group(*parts)
+
+
+def rehearsal_view(run: Rehearsal, report: str, picture: str) -> RenderableType:
+    """A finished demo's summary."""
+    m, cost = run.measures, run.cost
+    table = plain_table(f"{run.hours:g} simulated hours, seed {run.seed}")
+    table.add_column("", style=QUIET)
+    table.add_column("vault alone", justify="right")
+    table.add_column("vault + hedge", justify="right")
+    table.add_row("largest |delta|, ETH", f"{m.max_abs_delta_before:,.2f}", f"{m.max_abs_delta_after:,.2f}")
+    table.add_row(
+        "std of one step's change", f"${m.pnl_std_unhedged_usd:,.2f}", f"${m.pnl_std_hedged_usd:,.2f}"
+    )
+    facts = Text()
+    facts.append(f"Variance reduction {m.variance_reduction:.2%}", style="bold green")
+    facts.append(f"   efficiency {m.efficiency:.2f}\n")
+    facts.append(
+        f"{run.hedges} hedges, {run.rejected} refused, {run.ticks} ticks, {run.boards_settled} boards settled\n"
+        f"cost ${cost.total:,.2f}: fees ${cost.fees:,.2f}, impact ${cost.impact:,.2f}, gas ${cost.gas:,.2f}, "
+        f"funding ${cost.funding:,.2f}\n"
+        f"picture {picture}\nreport  {report}\nledger  {run.ledger}"
+    )
+    return Group(table, Panel(facts, title="Vaultkeel demo", title_align="left", box=box.ROUNDED))
+
+
+def plain_table(title: str) -> Table:
+    """The one table style."""
+    return Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0)
+    )
+
+
+def record_json(record: TickRecord) -> dict[str, Any]:
+    """A tick for machines; the snapshot's own JSON is in the ledger."""
+    exposure, snapshot = record.exposure, record.snapshot
+    venue = snapshot.venue
+    return {
+        "book": snapshot.book,
+        "at": record.at,
+        "blocks": [{"chain": b.chain, "number": b.number, "hash": b.hash} for b in snapshot.blocks],
+        "spot_usd": str(snapshot.spot),
+        "positions": [
+            {
+                "source": row.source,
+                "instrument": row.instrument,
+                "size": row.size,
+                "vol": row.vol,
+                "value_usd": row.value,
+                "delta": row.delta,
+                "gamma": row.gamma,
+                "vega": row.vega,
+                "theta": row.theta,
+                "rho": row.rho,
+            }
+            for row in exposure.positions
+        ],
+        "delta": {
+            "options": exposure.options,
+            "holdings": exposure.holdings,
+            "perps": exposure.perps,
+            "net_lo": exposure.net_lo,
+            "net_hi": exposure.net_hi,
+            "net": exposure.net,
+        },
+        "venue": {
+            "name": venue.name,
+            "account": venue.account,
+            "position": str(venue.position.size),
+            "mark_usd": str(venue.mark),
+            "index_usd": str(venue.index),
+            "account_value_usd": str(venue.margin.account_value),
+            "free_collateral_usd": str(venue.margin.free_collateral),
+            "maintenance_usd": str(venue.margin.maintenance),
+            "exit_value_usd": str(venue.margin.exit_value),
+            "funding_per_hour": str(venue.funding_per_hour),
+        },
+        "checks": [
+            {"name": c.name, "ours": c.ours, "theirs": c.theirs, "note": c.note} for c in exposure.checks
+        ],
+        "decision": decision_json(record.decision),
+    }
+
+
+def decision_json(decision: Decision) -> dict[str, Any]:
+    """A decision for machines."""
+    shared = {"kind": decision.kind, "text": decision.text, "arithmetic": decision.arithmetic}
+    if decision.kind == "hold":
+        return shared | {"code": decision.code}
+    return shared | {"size": str(decision.size), "remaining": str(decision.remaining)}
+
+
+def outcome_json(outcome: Outcome | None) -> dict[str, Any] | None:
+    """An order's outcome for machines."""
+    if outcome is None:
+        return None
+    fill = outcome.fill
+    return {
+        "state": outcome.state.value,
+        "reason": outcome.reason,
+        "fill": None
+        if fill is None
+        else {
+            "size": str(fill.size),
+            "notional_usd": str(fill.notional),
+            "fee_usd": str(fill.fee_usd),
+            "impact_usd": str(fill.impact_usd),
+        },
+    }

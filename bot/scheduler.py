@@ -1,0 +1,102 @@
+"""Runs the desk until a signal: one worker, so two ticks never race, and a signal lets the tick in flight finish.
+
+The main thread waits for blocked signals and does all that touches the scheduler; jobs never do. This order (pause,
+wait for the tick, shut down) is the one that drains in every case: a handler that raises, or a job that asks the
+scheduler something during shutdown, can deadlock or lose the signal.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from bot.desk import Book, Desk
+from bot.errors import ConfigError, Halt, VaultkeelError
+
+log = structlog.get_logger("vaultkeel.scheduler")
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+LOOK_EVERY_S = 0.5
+
+
+class Runner:
+    """Ticks of every book, each at its own next time."""
+
+    def __init__(self, desk: Desk, interval_s: int) -> None:
+        self._desk = desk
+        self._interval_s = interval_s
+        self._busy = threading.Lock()
+        self._stopping = threading.Event()
+        self._due = {book.name: 0.0 for book in desk.books}
+        self.fatal: VaultkeelError | None = None
+        self.ticks = 0
+
+    def visit(self) -> None:
+        """Ticks the books that are due."""
+        with self._busy:
+            for book in self._desk.books:
+                if self._stopping.is_set() or self.fatal is not None:
+                    return
+                if time.monotonic() >= self._due[book.name]:
+                    self._due[book.name] = time.monotonic() + self._tick(book)
+
+    def drain(self) -> None:
+        """Starts no further tick and waits for the one in flight."""
+        self._stopping.set()
+        with self._busy:
+            pass
+
+    def _end(self, why: VaultkeelError) -> None:
+        """Ends the run from within: the main thread is woken by the signal that it waits for."""
+        self.fatal = why
+        main = threading.main_thread().ident
+        if main is not None:
+            signal.pthread_kill(main, signal.SIGTERM)
+
+    def _tick(self, book: Book) -> float:
+        """Seconds until the book's next tick."""
+        self.ticks += 1
+        try:
+            tick = self._desk.tick(book)
+        except ConfigError as error:
+            self._end(error)
+            log.error("stopped", book=book.name, why=str(error))  # noqa: TRY400 - the sentence is the message
+        except Halt as error:
+            log.error("halted", book=book.name, why=str(error))  # noqa: TRY400
+        except VaultkeelError as error:
+            log.warning("tick skipped", book=book.name, kind=type(error).__name__, why=str(error))
+        except Exception:  # the one broad catch: a bug in one tick must not end the watch over the others
+            log.exception("tick failed", book=book.name)
+        else:
+            return self._interval_s if tick.again_in_s is None else tick.again_in_s
+        return self._interval_s
+
+
+def run(desk: Desk, interval_s: int, announce: Callable[[str], None]) -> Runner:
+    """Ticks until SIGTERM or SIGINT, then drains. Returns the runner; its `fatal` says why it ended by itself."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    runner = Runner(desk, interval_s)
+    scheduler = BackgroundScheduler(
+        executors={"default": ThreadPoolExecutor(1)},
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        timezone="UTC",
+    )
+    scheduler.add_job(
+        runner.visit, "interval", seconds=LOOK_EVERY_S, next_run_time=datetime.now().astimezone()
+    )
+    scheduler.start()
+    try:
+        received = signal.sigwait(SIGNALS)
+        if runner.fatal is None:
+            announce(f"{signal.Signals(received).name} received: finishing the tick in flight")
+        scheduler.pause()
+        runner.drain()
+        scheduler.shutdown(wait=True)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    return runner

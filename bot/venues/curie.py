@@ -1,0 +1,336 @@
+"""Perpetual Protocol v2 (Curie): a perps DEX on a Uniswap v3 pool of virtual tokens, where an order is atomic.
+
+Base, quote and profit have 18 decimals, the vault its settlement token's, ratios 6. `isBaseToQuote` sells.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from bot.chain.contracts import contract
+from bot.chain.mandate import Rule
+from bot.core.model import (
+    CostPoint,
+    Fill,
+    Intent,
+    Margin,
+    Outcome,
+    OutcomeState,
+    PerpPosition,
+    VenueState,
+)
+from bot.core.units import from_raw, to_raw
+from bot.errors import DataError, OrderRejected
+from bot.ports import Call, Reader, Receipt, Reverted, TxCall
+
+TICK = Decimal("1.0001")
+PRICE_STEP = Decimal(10) ** -12
+"""Prices and rates that come out of a division or a root are rounded to this."""
+
+Q96 = Decimal(2) ** 96
+WHOLE_CURVE = 2**127
+TICK_SAFETY = 5
+"""Ticks kept free of the protocol's limit, for the pool may move between the read and the order."""
+BAND_SAFETY = Decimal("0.005")
+"""Share of the index price kept free of the protocol's price band, for the same reason."""
+CURVE_SHARES = (Decimal("0.02"), Decimal("0.1"), Decimal("0.4"))
+"""Sizes that are quoted, as shares of what the pool's active liquidity gives within the tick limit."""
+CLIP_INTERVAL_S = 16
+"""The tick limit's baseline moves on at the first settlement 15 s after the last."""
+ORDER_GAS = 900_000
+
+REASONS = {
+    "CH_NEFCI": "not enough free collateral for the initial margin",
+    "CH_NEFCM": "not enough free collateral for the maintenance margin",
+    "CH_TLRS": "the price moved past the order's bound",
+    "CH_TMRL": "the price moved past the order's bound",
+    "CH_TE": "the order's deadline has passed",
+    "CH_PSZ": "there is no position to close",
+    "CH_MNO": "the market is paused or closed",
+    "EX_MIP": "the market is paused",
+    "EX_OPLAS": "the order would cross more ticks than the protocol allows within 15 s",
+    "EX_OPB": "the order would leave the protocol's price band around the index",
+    "Pausable: paused": "the protocol is paused",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CurieAddresses:
+    """The protocol's contracts and the market's."""
+
+    clearing_house: str
+    clearing_house_config: str
+    account_balance: str
+    exchange: str
+    vault: str
+    market_registry: str
+    quoter: str
+    base_token: str
+    pool: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a swap would exchange: base signed by side, notional before fees, what is paid or received after them."""
+
+    size: Decimal
+    notional: Decimal
+    after_fees: Decimal
+
+
+class CurieVenue:
+    """One account's position in one Curie market."""
+
+    def __init__(self, name: str, chain: str, account: str, addresses: CurieAddresses, lot: Decimal) -> None:
+        self.name = name
+        self.chain = chain
+        self.account = account
+        self._at = addresses
+        self._lot = lot
+        self._house = contract("curie_clearing_house", addresses.clearing_house)
+        self._config = contract("curie_clearing_house_config", addresses.clearing_house_config)
+        self._balances = contract("curie_account_balance", addresses.account_balance)
+        self._exchange = contract("curie_exchange", addresses.exchange)
+        self._vault = contract("curie_vault", addresses.vault)
+        self._registry = contract("curie_market_registry", addresses.market_registry)
+        self._quoter = contract("curie_quoter", addresses.quoter)
+        self._base = contract("curie_base_token", addresses.base_token)
+        self._pool = contract("uniswap_v3_pool", addresses.pool)
+
+    def contracts(self) -> dict[str, str]:
+        """Addresses that must hold code, by the name of their configuration field."""
+        return {field: getattr(self._at, field) for field in CurieAddresses.__slots__}
+
+    def read(self) -> Reader[VenueState]:
+        """The venue's state. Round one asks positions, money and the pool's price, round two the quotes."""
+        me, base = self.account, self._at.base_token
+        (
+            size_raw,
+            open_notional,
+            (owed, _unrealized, _pending_fee),
+            maintenance,
+            pending_funding,
+            account_value,
+            free,
+            balance,
+            decimals,
+            index,
+            market,
+            max_ticks,
+            slot0,
+            liquidity,
+            twap_interval,
+            initial_ratio,
+            maintenance_ratio,
+        ) = yield [
+            self._balances.call("getTakerPositionSize", me, base),
+            self._balances.call("getTakerOpenNotional", me, base),
+            self._balances.call("getPnlAndPendingFee", me),
+            self._balances.call("getMarginRequirementForLiquidation", me),
+            self._exchange.call("getPendingFundingPayment", me, base),
+            self._vault.call("getAccountValue", me),
+            self._vault.call("getFreeCollateral", me),
+            self._vault.call("getBalance", me),
+            self._vault.call("decimals"),
+            self._base.call("getIndexPrice", 0),
+            self._registry.call("getMarketInfo", base),
+            self._exchange.call("getMaxTickCrossedWithinBlock", base),
+            self._pool.call("slot0"),
+            self._pool.call("liquidity"),
+            self._config.call("getTwapInterval"),
+            self._config.call("getImRatio"),
+            self._config.call("getMmRatio"),
+        ]
+        if market["pool"].lower() != self._at.pool.lower():
+            raise DataError(f"{self.name}: pool is not the market's, which is {market['pool']}")
+        size = from_raw(size_raw, 18)
+        root = Decimal(slot0[0]) / Q96
+        mark, index_price = (root * root).quantize(PRICE_STEP), from_raw(index, 18)
+        ticks = max(max_ticks - TICK_SAFETY, 0)
+        band = from_raw(market["maxPriceSpreadRatio"], 6) - BAND_SAFETY
+        lowest = max(mark / TICK**ticks, index_price * (1 - band))
+        highest = min(mark * TICK**ticks, index_price * (1 + band))
+        asked = [
+            *self._edge_quote(lowest, mark, sells=True),
+            *self._edge_quote(highest, mark, sells=False),
+        ]
+        edges = len(asked)
+        depth = Decimal(liquidity) / 10**18 / root * (1 - 1 / TICK ** (Decimal(ticks) / 2))
+        sizes = [side * (depth * share).quantize(self._lot) for side in (1, -1) for share in CURVE_SHARES]
+        asked += [self._quote_call(s, may_fail=True) for s in sizes if s != 0]
+        asked += [self._quote_call(-size)] if size != 0 else []
+        asked += [
+            self._exchange.call("getSqrtMarketTwapX96", base, twap_interval),
+            self._base.call("getIndexPrice", twap_interval),
+        ]
+        *answers, twap_root, index_twap = yield asked
+        close = _quote(answers.pop()) if size != 0 else Quote(Decimal(0), Decimal(0), Decimal(0))
+        quotes = [_quote(answer) for answer in answers if not isinstance(answer, Reverted)]
+        limits = [q.size for q in quotes[:edges]]
+        max_buy = max((s for s in limits if s > 0), default=Decimal(0))
+        max_sell = -min((s for s in limits if s < 0), default=Decimal(0))
+        twap = (Decimal(twap_root) / Q96) ** 2
+        collateral = from_raw(balance, decimals)
+        settled = collateral + from_raw(owed, 18) - from_raw(pending_funding, 18)
+        entry = from_raw(open_notional, 18)
+        return VenueState(
+            name=self.name,
+            account=me,
+            position=PerpPosition(base, size, entry),
+            margin=Margin(
+                collateral=collateral,
+                account_value=from_raw(account_value, decimals),
+                free_collateral=from_raw(free, decimals),
+                maintenance=from_raw(maintenance, 18),
+                exit_value=settled + entry - (close.after_fees if close.size > 0 else -close.after_fees),
+            ),
+            mark=mark,
+            index=index_price,
+            fee_ratio=from_raw(market["exchangeFeeRatio"], 6),
+            funding_per_hour=((twap - from_raw(index_twap, 18)) / index_price / 24).quantize(PRICE_STEP),
+            pending_funding=from_raw(pending_funding, 18),
+            curve=tuple(
+                CostPoint(q.size, (q.notional / abs(q.size)).quantize(PRICE_STEP))
+                for q in quotes
+                if -max_sell <= q.size <= max_buy and q.size != 0
+            ),
+            max_buy=max_buy,
+            max_sell=max_sell,
+            lot=self._lot,
+            clip_interval_s=CLIP_INTERVAL_S,
+            order_gas=ORDER_GAS,
+            initial_ratio=from_raw(initial_ratio, 6),
+            maintenance_ratio=from_raw(maintenance_ratio, 6),
+        )
+
+    def prepare(self, intent: Intent, state: VenueState) -> TxCall:
+        """An order for exactly `intent.size`; the protocol's own close where that leaves nothing.
+
+        A close is the one order that the tick limit may cut, so it can end as PARTIAL.
+        """
+        bound = to_raw(abs(intent.size) * intent.price_bound, 18)
+        common = {
+            "baseToken": self._at.base_token,
+            "oppositeAmountBound": bound,
+            "deadline": intent.deadline,
+            "sqrtPriceLimitX96": 0,
+            "referralCode": bytes(32),
+        }
+        if state.position.size + intent.size == 0:
+            return TxCall(self._house.address, self._house.abi.encode("closePosition", common))
+        sells = intent.size < 0
+        order = common | {
+            "isBaseToQuote": sells,
+            "isExactInput": sells,
+            "amount": to_raw(abs(intent.size), 18),
+        }
+        return TxCall(self._house.address, self._house.abi.encode("openPosition", order))
+
+    def expected(self, intent: Intent, state: VenueState, returned: bytes) -> Fill:
+        """The fill that a preflight of the order promises. The fee is taken from the quote side."""
+        base, quote = (from_raw(raw, 18) for raw in self._house.abi.decode_output("openPosition", returned))
+        sells = intent.size < 0
+        notional = quote / (1 - state.fee_ratio) if sells else quote * (1 - state.fee_ratio)
+        size = -base if sells else base
+        return Fill(
+            size=size,
+            notional=notional,
+            fee_usd=abs(notional - quote),
+            impact_usd=_impact(size, notional, intent.reference_price),
+            funding_usd=Decimal(0),
+        )
+
+    def explain(self, revert: bytes) -> str:
+        """The protocol's code with its meaning."""
+        reason = self._house.abi.explain(revert)
+        return f"{reason} ({REASONS[reason]})" if reason in REASONS else reason
+
+    def outcome(self, intent: Intent, receipt: Receipt) -> Reader[Outcome]:
+        """FILLED, PARTIAL or DEAD, from the receipt's own events: on Curie mined is executed."""
+        yield from ()
+        if not receipt.succeeded:
+            return Outcome(OutcomeState.DEAD, "the order reverted on chain; nothing was traded")
+        changes = self._events("PositionChanged", receipt)
+        if len(changes) != 1:
+            raise DataError(
+                f"{self.name}: {receipt.tx_hash} changed {len(changes)} positions of ours, not one"
+            )
+        size = from_raw(changes[0]["exchangedPositionSize"], 18)
+        notional = abs(from_raw(changes[0]["exchangedPositionNotional"], 18))
+        funding = sum(
+            from_raw(e["fundingPayment"], 18) for e in self._events("FundingPaymentSettled", receipt)
+        )
+        fill = Fill(
+            size=size,
+            notional=notional,
+            fee_usd=from_raw(changes[0]["fee"], 18),
+            impact_usd=_impact(size, notional, intent.reference_price),
+            funding_usd=Decimal(funding),
+        )
+        if size == intent.size:
+            return Outcome(OutcomeState.FILLED, "", fill)
+        return Outcome(OutcomeState.PARTIAL, f"{size:+f} of {intent.size:+f} was traded", fill)
+
+    def rules(self, max_order: Decimal) -> tuple[Rule, ...]:
+        """What the mandate allows here: orders of this market of at most `max_order`, with a price bound."""
+
+        def order(arguments: Mapping[str, Any]) -> None:
+            params = arguments["params"]
+            self._check_common(params)
+            amount = from_raw(params["amount"], 18)
+            if not 0 < amount <= max_order:
+                raise OrderRejected(f"mandate: an order of {amount} is above {max_order}")
+            if params["isExactInput"] != params["isBaseToQuote"]:
+                raise OrderRejected("mandate: an order's amount must be in base units")
+
+        def close(arguments: Mapping[str, Any]) -> None:
+            self._check_common(arguments["params"])
+
+        return (Rule(self._house, "openPosition", order), Rule(self._house, "closePosition", close))
+
+    def _check_common(self, params: Mapping[str, Any]) -> None:
+        if params["baseToken"].lower() != self._at.base_token.lower():
+            raise OrderRejected(f"mandate: {params['baseToken']} is not the market of {self.name}")
+        if params["oppositeAmountBound"] == 0:
+            raise OrderRejected("mandate: an order needs a price bound")
+
+    def _events(self, name: str, receipt: Receipt) -> list[dict[str, Any]]:
+        decoded = (
+            self._house.abi.decode_event(name, log)
+            for log in receipt.logs
+            if log.address.lower() == self._house.address.lower()
+        )
+        return [
+            event
+            for event in decoded
+            if event is not None
+            and event["trader"].lower() == self.account.lower()
+            and event["baseToken"].lower() == self._at.base_token.lower()
+        ]
+
+    def _edge_quote(self, limit: Decimal, mark: Decimal, *, sells: bool) -> list[Call]:
+        """How much trades before the price reaches `limit`; nothing to ask where it is there already."""
+        if (limit >= mark) if sells else (limit <= mark):
+            return []
+        root = int(limit.sqrt() * Q96)
+        swap = (self._at.base_token, sells, True, WHOLE_CURVE, root)
+        return [self._quoter.call("swap", swap)]
+
+    def _quote_call(self, size: Decimal, *, may_fail: bool = False) -> Call:
+        sells = size < 0
+        swap = (self._at.base_token, sells, sells, to_raw(abs(size), 18), 0)
+        return self._quoter.call("swap", swap, may_fail=may_fail)
+
+
+def _quote(answer: Mapping[str, Any]) -> Quote:
+    return Quote(
+        size=from_raw(answer["exchangedPositionSize"], 18),
+        notional=abs(from_raw(answer["exchangedPositionNotional"], 18)),
+        after_fees=from_raw(answer["deltaAvailableQuote"], 18),
+    )
+
+
+def _impact(size: Decimal, notional: Decimal, reference: Decimal) -> Decimal:
+    """USD paid against trading all of `size` at `reference`."""
+    return notional - size * reference if size > 0 else -size * reference - notional
