@@ -140,6 +140,7 @@ def make_book(config: Config, book: BookConfig, client: Client, ledger: SqlLedge
         max_fee_wei=mandate.max_fee_wei,
         gas_margin=chain.gas_margin,
         confirmations=chain.confirmations,
+        patience_s=float(chain.patience_s),
     )
     limits = book.limits
     return Book(

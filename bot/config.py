@@ -96,6 +96,7 @@ class Model(BaseModel):
 class ChainConfig(Model):
     """One chain. Fees in gwei per gas unit, `call_gas` bounds one batched read, `instance` names a local chain.
 
+    `patience_s` is how long a tick waits for the receipt of its order before later ticks follow it up.
     `native_usd` prices the coin that pays for gas: "underlying" where it is the book's own, else a USD amount.
     """
 
@@ -107,6 +108,7 @@ class ChainConfig(Model):
     read_tries: PositiveInt = 3
     call_gas: PositiveInt = 25_000_000
     confirmations: PositiveInt = 1
+    patience_s: NotNegative = Decimal(2)
     min_tip_gwei: NotNegative = Decimal("0.001")
     max_fee_gwei: Positive = Decimal(50)
     gas_margin: Positive = Decimal("1.3")

@@ -39,6 +39,7 @@ from bot.ports import (
     Part,
     PerpVenue,
     Reader,
+    Receipt,
     TickRecord,
     primary_block,
 )
@@ -207,12 +208,12 @@ class Desk:
             elif not order.attempts:
                 unsigned = Outcome(OutcomeState.DEAD, "it was never signed")
                 self.ledger.resolve(order.intent.key, unsigned, Decimal(0), self._clock.now())
-            elif self._follow(book, order) is None:
+            elif self._settle(book, order, book.sender.follow(order)) is None:
                 waiting.append(order)
         return tuple(waiting)
 
-    def _follow(self, book: Book, order: OpenIntent) -> Outcome | None:
-        receipt = book.sender.follow(order)
+    def _settle(self, book: Book, order: OpenIntent, receipt: Receipt | None) -> Outcome | None:
+        """Records what the venue says of a mined order; None while there is no receipt."""
         if receipt is None:
             return None
         access = self._chains[book.venue.chain]
@@ -267,7 +268,8 @@ class Desk:
         except OutcomeUnknown as error:
             log.warning("order in doubt", intent=intent.key, why=str(error))
         (order,) = self.ledger.open_intents(intent.account, intent.market)
-        return self._follow(book, order) or Outcome(OutcomeState.PENDING, "sent, not mined yet")
+        outcome_now = self._settle(book, order, book.sender.wait(order))
+        return outcome_now or Outcome(OutcomeState.PENDING, "sent, not mined yet")
 
 
 def make_intent(book: Book, snapshot: Snapshot, decision: Rebalance) -> Intent:

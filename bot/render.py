@@ -180,7 +180,12 @@ def rehearsal_view(run: Rehearsal, report: str, picture: str) -> RenderableType:
 def plain_table(title: str) -> Table:
     """The one table style."""
     return Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0)
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 0),
     )
 
 

@@ -4,6 +4,7 @@ Order of things: nonce and fees → mandate → signature → commit → send. A
 signed, or the exact bytes in the ledger to be sent again.
 """
 
+import time
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -16,12 +17,17 @@ from bot.ports import Ledger, OpenIntent, PerpVenue, Receipt, Signer, TxCall, Un
 
 @dataclass(frozen=True, slots=True)
 class FeeRules:
-    """How much to offer. `gas_margin` multiplies the node's gas estimate; the wei figures are per gas unit."""
+    """How much to offer, and how long to wait.
+
+    `gas_margin` multiplies the node's gas estimate; the wei figures are per gas unit. `patience_s` is how many seconds
+    a tick waits for the receipt of the order that it sent; after that later ticks follow it up.
+    """
 
     min_tip_wei: int
     max_fee_wei: int
     gas_margin: Decimal
     confirmations: int
+    patience_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,10 @@ class Prepared:
     call: TxCall
     returned: bytes
     gas: int
+
+
+POLL_S = 0.02
+"""Between two looks for a receipt. A local chain mines in milliseconds, an L2 in a quarter of a second."""
 
 
 class Sender:
@@ -88,14 +98,9 @@ class Sender:
             return None
         last = open_intent.attempts[-1]
         buried_nonce = self._client.buried_nonce(last.account, self._fees.confirmations)
-        for attempt in open_intent.attempts:
-            found = self._client.receipt(attempt.hash)
-            if found is not None:
-                receipt, depth = found
-                if depth < self._fees.confirmations:
-                    return None
-                self._ledger.mined(receipt)
-                return receipt
+        found = self._found(open_intent)
+        if found is not None:
+            return self._confirmed(*found)
         if buried_nonce > last.nonce:
             raise Halt(
                 f"nonce {last.nonce} of {last.account} was used by a transaction that is not in the ledger; "
@@ -108,6 +113,30 @@ class Sender:
         if last.state == AttemptState.SIGNED:
             self._ledger.sent(last.hash)
         return None
+
+    def wait(self, open_intent: OpenIntent) -> Receipt | None:
+        """The receipt of an order that was just sent, if it comes within the configured patience. Sends nothing."""
+        give_up = time.monotonic() + self._fees.patience_s
+        while True:
+            found = self._found(open_intent)
+            receipt = None if found is None else self._confirmed(*found)
+            if receipt is not None or time.monotonic() >= give_up:
+                return receipt
+            time.sleep(POLL_S)
+
+    def _found(self, open_intent: OpenIntent) -> tuple[Receipt, int] | None:
+        """The mined attempt, if any, with its depth."""
+        for attempt in open_intent.attempts:
+            found = self._client.receipt(attempt.hash)
+            if found is not None:
+                return found
+        return None
+
+    def _confirmed(self, receipt: Receipt, depth: int) -> Receipt | None:
+        if depth < self._fees.confirmations:
+            return None
+        self._ledger.mined(receipt)
+        return receipt
 
     def _nonce(self) -> int:
         account = self._signer.address

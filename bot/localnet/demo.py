@@ -25,7 +25,7 @@ from bot.ports import Log
 from bot.simulate.measures import Cost, Rehearsal, Step, measures
 from bot.simulate.paths import JumpDiffusion
 
-STARTING_TRADES = 12
+STARTING_TRADES = 24
 MOST_VISITS = 20
 
 
@@ -129,16 +129,16 @@ class Run:
 
     def _step(self, index: int, at: int, price: Decimal) -> Step:
         market = self._market
-        market.set_time(at)
-        market.set_price(price)
-        market.arbitrage()
+        market.advance(at, price)
         self._settled += market.settle_expired()
         market.poke_funding()
         market.refresh()
         m1 = self._desk.observe(self._book)
         gas = self._gas_usd()
-        self._trades += market.open_interest(STARTING_TRADES) if index == 0 else market.trade_flows()
-        market.refresh()
+        trades = market.open_interest(STARTING_TRADES) if index == 0 else market.trade_flows()
+        if trades:
+            self._trades += trades
+            market.refresh()
         ticks = self._hedge()
         before, after = ticks[0].record, ticks[-1].record
         last_fill = ticks[-1].outcome.fill if ticks[-1].outcome else None

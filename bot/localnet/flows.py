@@ -31,6 +31,8 @@ YEAR_S: Final = 365 * 24 * HOUR
 # The protocol's limits with a margin, for what changes between looking and trading.
 _CUTOFF_S: Final = TRADE_LIMITS["tradingCutoff"] + HOUR / 4
 _DELTAS: Final = (0.18, 0.82)
+# The largest absolute delta of an option that somebody new takes an interest in.
+_DEEPEST: Final = 0.60
 _BASE_IVS: Final = (0.40, 1.80)
 _SKEWS: Final = (0.60, 1.40)
 _LOWEST_VOL: Final = 0.60
@@ -61,6 +63,9 @@ class OptionType(IntEnum):
     SHORT_CALL_BASE = 2
     SHORT_CALL_QUOTE = 3
     SHORT_PUT_QUOTE = 4
+
+
+_CALLS: Final = frozenset({OptionType.LONG_CALL, OptionType.SHORT_CALL_BASE, OptionType.SHORT_CALL_QUOTE})
 
 
 class PositionState(IntEnum):
@@ -96,6 +101,12 @@ class _Strike:
             and _SKEWS[0] < self.skew < _SKEWS[1]
             and self.base_iv * self.skew > _LOWEST_VOL
         )
+
+    def is_wanted(self, kind: OptionType, spot: float) -> bool:
+        """Whether a trader looks at it: options deep in the money tie up more money than they need."""
+        call_delta = self.call_delta(spot)
+        depth = call_delta if kind in _CALLS else 1 - call_delta
+        return depth <= _DEEPEST
 
 
 class Traders:
@@ -139,9 +150,10 @@ class Traders:
             if not tradable:
                 self.skipped["nothing to trade"] += 1
                 continue
-            strike = tradable[int(self._rng.integers(len(tradable)))]
+            kind, size = self._draw_order(tradable[int(self._rng.integers(len(tradable)))])
+            wanted = [strike for strike in tradable if strike.is_wanted(kind, spot)] or tradable
+            strike = wanted[int(self._rng.integers(len(wanted)))]
             trader = traders[int(self._rng.integers(len(traders)))]
-            kind, size = self._draw_order(strike)
             collateral = {OptionType.SHORT_CALL_BASE: 1.0, OptionType.SHORT_PUT_QUOTE: strike.price}
             order = _order(strike.id, 0, kind, wei(str(size)), wei(str(size * collateral.get(kind, 0.0))))
             done += self._try("openPosition", order, trader)

@@ -21,7 +21,7 @@ from bot.simulate.paths import JumpDiffusion
 
 HEARTBEAT_S = 2.0
 """A block at least this often, so that a still chain does not look like a dead one."""
-STARTING_TRADES = 12
+STARTING_TRADES = 24
 
 
 @dataclass(frozen=True, slots=True)

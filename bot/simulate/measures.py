@@ -37,7 +37,8 @@ class Measures:
     """Figures of a run. Standard deviations are of one step's change in USD.
 
     `variance_reduction` = 1 − var(hedged) ÷ var(unhedged); `efficiency` = var(a cost-free hedge to the full delta at
-    every step of the same path) ÷ var(hedged): 1 means that nothing better was possible at these steps.
+    every step of the same path) ÷ var(hedged): 1 means that nothing better was possible at these steps. The two
+    profits are the ends of `profit`.
     """
 
     variance_reduction: float
@@ -126,6 +127,16 @@ def changes(steps: Sequence[Step]) -> Changes:
     return Changes(unhedged, unhedged + hedge, unhedged + ideal)
 
 
+def profit(steps: Sequence[Step]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Profit since the first step in USD, without and with the hedge account. Shape (steps,) each.
+
+    Unlike `changes` it has what the option traders paid in it: the vault's own NAV after the step's trades.
+    """
+    vault = np.array([float(step.nav_m2 - steps[0].nav_m2) for step in steps])
+    hedge = np.array([float(step.hedge_m1 - steps[0].hedge_m1) for step in steps])
+    return vault, vault + hedge
+
+
 def measures(steps: Sequence[Step]) -> Measures:
     """All figures of a run. ValueError for fewer than three steps, which have no variance."""
     if len(steps) < 3:
@@ -139,8 +150,8 @@ def measures(steps: Sequence[Step]) -> Measures:
         efficiency=float(np.var(change.cost_free)) / hedged,
         pnl_std_unhedged_usd=unhedged**0.5,
         pnl_std_hedged_usd=hedged**0.5,
-        pnl_unhedged_usd=float(change.unhedged.sum()),
-        pnl_hedged_usd=float(change.hedged.sum()),
+        pnl_unhedged_usd=float(profit(steps)[0][-1]),
+        pnl_hedged_usd=float(profit(steps)[1][-1]),
         max_abs_delta_before=max(abs(step.net_before) for step in steps),
         max_abs_delta_after=max(abs(step.net_after) for step in steps),
     )

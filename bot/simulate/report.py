@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bot.simulate.measures import Rehearsal, changes
+from bot.simulate.measures import Rehearsal, changes, profit
 
 mpl.use("Agg")
 
@@ -29,10 +29,13 @@ def write_report(run: Rehearsal, folder: Path) -> tuple[Path, Path]:
 
 
 def draw(run: Rehearsal, path: Path) -> None:
-    """Three panels over the hours: the price, the net delta with and without the hedge, and profit and loss."""
+    """Four panels over the hours: price, net delta, each step's market profit and loss, and all profit and loss.
+
+    All but the first show the vault alone and the vault with its hedge.
+    """
     hours = np.array([(step.at - run.steps[0].at) / 3600 for step in run.steps])
-    figure = Figure(figsize=(11, 9), dpi=130, layout="constrained", facecolor="white")
-    price, delta, pnl = figure.subplots(3, 1, sharex=True, height_ratios=(1, 1.25, 1.25))
+    figure = Figure(figsize=(11, 11), dpi=130, layout="constrained", facecolor="white")
+    price, delta, risk, pnl = figure.subplots(4, 1, sharex=True, height_ratios=(0.8, 1.1, 1.1, 1.0))
     reduction = run.measures.variance_reduction
     figure.suptitle(
         f"{reduction:.1%} of the vault's market risk hedged away  ·  {run.hedges} hedges, "
@@ -53,13 +56,16 @@ def draw(run: Rehearsal, path: Path) -> None:
     label(delta, "Net delta after each check", "ETH")
     delta.legend(loc="best", frameon=False)
     change = changes(run.steps)
+    risk.axhline(0, color=INK, linewidth=0.8)
+    risk.plot(hours[1:], change.unhedged, color=UNHEDGED, linewidth=1.2, label="vault alone")
+    risk.plot(hours[1:], change.hedged, color=HEDGED, linewidth=1.8, label="vault + hedge, all costs paid")
+    label(risk, f"What the market did to it in each {60 * hours[1]:g} minutes", "USD")
+    risk.legend(loc="best", frameon=False)
+    alone, hedged = profit(run.steps)
     pnl.axhline(0, color=INK, linewidth=0.8)
-    for series, colour, name in (
-        (change.unhedged, UNHEDGED, "vault alone"),
-        (change.hedged, HEDGED, "vault + hedge, all costs paid"),
-    ):
-        pnl.plot(hours, np.concatenate(([0.0], np.cumsum(series))), color=colour, linewidth=1.9, label=name)
-    label(pnl, "Profit and loss from market moves", "USD")
+    pnl.plot(hours, alone, color=UNHEDGED, linewidth=1.6, label="vault alone")
+    pnl.plot(hours, hedged, color=HEDGED, linewidth=2.0, label="vault + hedge, all costs paid")
+    label(pnl, "Profit and loss since the start, with what option traders paid", "USD")
     pnl.legend(loc="best", frameon=False)
     pnl.set_xlabel("hours", color=INK)
     figure.savefig(path)
