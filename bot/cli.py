@@ -21,7 +21,6 @@ from bot import __version__, render
 from bot.app import App, build
 from bot.config import load_config
 from bot.core.model import Mode
-from bot.desk import Tick
 from bot.errors import ConfigError, VaultkeelError
 from bot.log import set_up_logs
 from bot.scheduler import run as run_scheduler
@@ -77,22 +76,19 @@ def demo(
 
     set_up_logs(as_json=False, level="error")
     plan = Plan(hours, step_minutes, seed, out.resolve())
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
+    columns = (
+        BarColumn(bar_width=8),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        console=people,
-    ) as bar:
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=people) as bar:
         task = bar.add_task("starting", total=plan.steps + 1)
+        seen: list[Step] = []
 
-        def watch(step: Step, tick: Tick) -> None:
-            hedged = f"{step.hedges} hedge" if step.hedges == 1 else f"{step.hedges} hedges"
-            text = (
-                f"{step.price:9,.2f} USD  delta {step.net_before:+8.3f} → {step.net_after:+7.3f}  {hedged:9}"
-            )
-            value = tick.record.snapshot.sources[0].nav_usd
-            bar.update(task, advance=1, description=f"{text}  vault ${value:,.0f}")
+        def watch(step: Step) -> None:
+            seen.append(step)
+            bar.update(task, advance=1, description=render.progress_line(seen))
 
         run = rehearse(plan, lambda text: bar.update(task, description=text), watch)
     picture, report = write_report(run, plan.out)

@@ -1,5 +1,6 @@
 """What a person sees of a result: rich tables and panels. No logic, no I/O but the console that it is given."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich import box
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from bot.core.model import Decision, Exposure, Mode, Outcome, Snapshot
 from bot.ports import TickRecord
-from bot.simulate.measures import Rehearsal
+from bot.simulate.measures import Rehearsal, Step, profit, usd
 
 GOOD, BAD, QUIET = "green", "red", "dim"
 
@@ -154,6 +155,16 @@ def tick_view(record: TickRecord, outcome: Outcome | None, intent_key: str | Non
     return Group(*parts)
 
 
+def progress_line(steps: Sequence[Step]) -> str:
+    """A running demo in one line: price, delta around the last tick, trades, profit without and with the hedge."""
+    last = steps[-1]
+    alone, hedged = profit(steps)
+    return (
+        f"{last.price:,.0f} USD  Δ {last.net_before:+.1f} → {last.net_after:+.1f}  "
+        f"{sum(step.hedges for step in steps)} trades  P&L {alone[-1]:+,.0f} / {hedged[-1]:+,.0f}"
+    )
+
+
 def rehearsal_view(run: Rehearsal, report: str, picture: str) -> RenderableType:
     """A finished demo's summary."""
     m, cost = run.measures, run.cost
@@ -161,17 +172,16 @@ def rehearsal_view(run: Rehearsal, report: str, picture: str) -> RenderableType:
     table.add_column("", style=QUIET)
     table.add_column("vault alone", justify="right")
     table.add_column("vault + hedge", justify="right")
-    table.add_row("largest |delta|, ETH", f"{m.max_abs_delta_before:,.2f}", f"{m.max_abs_delta_after:,.2f}")
-    table.add_row(
-        "std of one step's change", f"${m.pnl_std_unhedged_usd:,.2f}", f"${m.pnl_std_hedged_usd:,.2f}"
-    )
+    alone = max(abs(step.vault_delta) for step in run.steps)
+    table.add_row("largest |delta| after a check, ETH", f"{alone:,.2f}", f"{m.max_abs_delta_after:,.2f}")
+    table.add_row("std of one step's change", usd(m.pnl_std_unhedged_usd), usd(m.pnl_std_hedged_usd))
+    table.add_row("profit, with what option traders paid", usd(m.pnl_unhedged_usd), usd(m.pnl_hedged_usd))
     facts = Text()
     facts.append(f"Variance reduction {m.variance_reduction:.2%}", style="bold green")
     facts.append(f"   efficiency {m.efficiency:.2f}\n")
     facts.append(
         f"{run.hedges} hedges, {run.rejected} refused, {run.ticks} ticks, {run.boards_settled} boards settled\n"
-        f"cost ${cost.total:,.2f}: fees ${cost.fees:,.2f}, impact ${cost.impact:,.2f}, gas ${cost.gas:,.2f}, "
-        f"funding ${cost.funding:,.2f}\n"
+        f"cost {usd(cost.total)}: {cost.in_words()}\n"
         f"picture {picture}\nreport  {report}\nledger  {run.ledger}"
     )
     return Group(table, Panel(facts, title="Vaultkeel demo", title_align="left", box=box.ROUNDED))

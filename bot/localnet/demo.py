@@ -49,7 +49,7 @@ class Plan:
         return round(self.hours * 3600 / self.step_s)
 
 
-Watch = Callable[[Step, Tick], None]
+Watch = Callable[[Step], None]
 
 
 def rehearse(plan: Plan, progress: Callable[[str], None], watch: Watch) -> Rehearsal:
@@ -154,7 +154,7 @@ class Run:
             net_after=after.exposure.net + (float(last_fill.size) if last_fill else 0.0),
             hedges=sum(1 for tick in ticks if tick.outcome and tick.outcome.fill),
         )
-        self._watch(step, ticks[-1])
+        self._watch(step)
         return step
 
     def _hedge(self) -> list[Tick]:

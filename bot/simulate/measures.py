@@ -65,6 +65,11 @@ class Cost:
         """All of it, in USD."""
         return self.fees + self.impact + self.gas + self.funding
 
+    def in_words(self) -> str:
+        """The parts for people."""
+        parts = {"fees": self.fees, "impact": self.impact, "gas": self.gas, "funding": self.funding}
+        return ", ".join(f"{name} {usd(amount)}" for name, amount in parts.items())
+
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
@@ -155,3 +160,8 @@ def measures(steps: Sequence[Step]) -> Measures:
         max_abs_delta_before=max(abs(step.net_before) for step in steps),
         max_abs_delta_after=max(abs(step.net_after) for step in steps),
     )
+
+
+def usd(amount: float) -> str:
+    """A sum of money for people, to the cent."""
+    return f"{'−' if amount < 0 else ''}${abs(amount):,.2f}"

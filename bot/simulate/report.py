@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bot.simulate.measures import Rehearsal, changes, profit
+from bot.simulate.measures import Rehearsal, changes, profit, usd
 
 mpl.use("Agg")
 
@@ -89,15 +89,15 @@ def render(run: Rehearsal, picture: bytes) -> str:
     figures = [
         ("Variance reduction", f"{m.variance_reduction:.2%}", "1 − var(hedged) ÷ var(unhedged), per step"),
         ("Efficiency", f"{m.efficiency:.2f}", "a cost-free hedge at every step would score 1"),
-        ("Std per step, unhedged", f"${m.pnl_std_unhedged_usd:,.2f}", "of the change between two checks"),
-        ("Std per step, hedged", f"${m.pnl_std_hedged_usd:,.2f}", "all costs included"),
+        ("Std per step, unhedged", usd(m.pnl_std_unhedged_usd), "of the change between two checks"),
+        ("Std per step, hedged", usd(m.pnl_std_hedged_usd), "all costs included"),
         ("Largest |net delta| before", f"{m.max_abs_delta_before:.3f} ETH", "when a check began"),
         ("Largest |net delta| after", f"{m.max_abs_delta_after:.3f} ETH", "when the check was done"),
         ("Orders", f"{run.hedges} filled, {run.rejected} refused", f"in {run.ticks} ticks"),
-        ("Cost", f"${cost.total:,.2f}", cost_text(run)),
+        ("Cost", usd(cost.total), cost.in_words()),
         ("Boards settled", str(run.boards_settled), f"{run.traders_trades} trades by option traders"),
-        ("Venue account", f"${float(run.venue_value_usd):,.2f}", "the venue's own figure at the end"),
-        ("Vault NAV", f"${float(run.nav_usd):,.2f}", "the vault's own figure at the end"),
+        ("Venue account", usd(float(run.venue_value_usd)), "the venue's own figure at the end"),
+        ("Vault NAV", usd(float(run.nav_usd)), "the vault's own figure at the end"),
     ]
     cards = "".join(
         f'<div class="card"><div class="name">{html.escape(name)}</div><div class="value">{html.escape(value)}</div>'
@@ -113,12 +113,6 @@ def render(run: Rehearsal, picture: bytes) -> str:
         shown=min(len(run.orders), MOST_ORDERS_SHOWN),
         total=len(run.orders),
     )
-
-
-def cost_text(run: Rehearsal) -> str:
-    """The cost's parts in words."""
-    cost = run.cost
-    return f"fees ${cost.fees:,.2f}, impact ${cost.impact:,.2f}, gas ${cost.gas:,.2f}, funding ${cost.funding:,.2f}"
 
 
 def order_rows(run: Rehearsal) -> str:
