@@ -5,13 +5,13 @@ Results are plain values: one output is itself, several are a list, and a struct
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError, EncodingError
-from eth_typing import ABIComponent, ABIElement, ABIEvent, ABIFunction
+from eth_typing import ABIComponent, ABIComponentIndexed, ABIElement, ABIEvent, ABIFunction
 from eth_utils.abi import (
     collapse_if_tuple,
     event_abi_to_log_topic,
@@ -43,9 +43,8 @@ class Abi:
     def encode(self, function: str, *args: Any) -> bytes:
         """Calldata. A struct is given as a dict by field name or as a tuple."""
         inputs = self.functions[function].get("inputs", ())
-        values = [_positional(component, value) for component, value in zip(inputs, args, strict=True)]
         try:
-            return self.selector(function) + encode(_types(inputs), values)
+            return self.selector(function) + encode_values(inputs, args)
         except EncodingError as error:
             raise DataError(f"{self.name}.{function}: {error}") from error
 
@@ -58,46 +57,33 @@ class Abi:
         for name, function in self.functions.items():
             if data[:4] == self.selector(name):
                 inputs = function.get("inputs", ())
-                return name, _named_struct(inputs, _decode(f"{self.name}.{name}", _types(inputs), data[4:]))
+                values = decode_values(f"{self.name}.{name}", inputs, data[4:])
+                return name, {c["name"]: value for c, value in zip(inputs, values, strict=True)}
         raise DataError(f"{self.name} has no function with selector 0x{data[:4].hex()}")
 
     def decode_output(self, function: str, data: bytes) -> Any:
         """What a call returned."""
         outputs = self.functions[function].get("outputs", ())
-        values = _decode(f"{self.name}.{function}", _types(outputs), data)
-        named = [_named(component, value) for component, value in zip(outputs, values, strict=True)]
-        return named[0] if len(named) == 1 else named
+        values = decode_values(f"{self.name}.{function}", outputs, data)
+        return values[0] if len(values) == 1 else values
 
     def decode_event(self, event: str, log: Log) -> dict[str, Any] | None:
         """The event's arguments by name; None where the log is another event."""
         abi = self.events[event]
         if not log.topics or log.topics[0] != self.topic(event):
             return None
-        inputs = abi.get("inputs", ())
-        indexed = [i for i in inputs if i.get("indexed")]
-        plain = [i for i in inputs if not i.get("indexed")]
-        where = f"{self.name}.{event}"
-        values = _named_struct(plain, _decode(where, _types(plain), log.data))
-        for component, topic in zip(indexed, log.topics[1:], strict=True):
-            values[component["name"]] = _named(component, _decode(where, [component["type"]], topic)[0])
-        return values
+        return decode_log(f"{self.name}.{event}", abi.get("inputs", ()), log.topics, log.data)
 
     def explain(self, revert: bytes) -> str:
         """A revert's data in words: Error(string), Panic(uint256), a custom error of the file, or the raw bytes."""
-        selector, body = revert[:4], revert[4:]
         if not revert:
             return "reverted without a reason"
-        if selector == ERROR_STRING:
-            return str(_decode("Error", ["string"], body)[0])
-        if selector == PANIC:
-            return f"Panic(0x{_decode('Panic', ['uint256'], body)[0]:02x})"
-        error = self.errors.get(selector)
-        if error is None:
-            return f"unknown error 0x{revert.hex()[:72]}"
-        inputs = error.get("inputs", ())
-        values = _decode(error["name"], _types(inputs), body)
-        shown = ", ".join(f"{i['name']}={v}" for i, v in zip(inputs, values, strict=True))
-        return f"{error['name']}({shown})"
+        try:
+            error = self.errors.get(revert[:4])
+            known = built_in_error(revert) if error is None else describe_error(error, revert[4:])
+        except DataError:
+            return f"unreadable error 0x{revert.hex()[:72]}"
+        return known or f"unknown error 0x{revert.hex()[:72]}"
 
 
 @dataclass(frozen=True)
@@ -141,6 +127,49 @@ def contract(name: str, address: str) -> Contract:
     return Contract(load_abi(name), address)
 
 
+def encode_values(components: Sequence[ABIComponent], values: Sequence[Any]) -> bytes:
+    """The ABI encoding of `values`, one per component; a struct is a dict by field name or a tuple."""
+    positional = [_positional(component, value) for component, value in zip(components, values, strict=True)]
+    return encode(_types(components), positional)
+
+
+def decode_values(where: str, components: Sequence[ABIComponent], data: bytes) -> list[Any]:
+    """The values in `data`, structs as dicts, addresses with checksums. DataError names `where`."""
+    values = _decode(where, _types(components), data)
+    return [_named(component, value) for component, value in zip(components, values, strict=True)]
+
+
+def decode_log(
+    where: str, inputs: Sequence[ABIComponentIndexed], topics: Sequence[bytes], data: bytes
+) -> dict[str, Any]:
+    """An event's arguments by name. `topics` are all of the log's, the event's own first."""
+    indexed = [i for i in inputs if i.get("indexed")]
+    plain = [i for i in inputs if not i.get("indexed")]
+    if len(topics) != 1 + len(indexed):
+        raise DataError(f"{where} has {len(topics) - 1} indexed arguments, not {len(indexed)}")
+    values = dict(zip((i["name"] for i in plain), decode_values(where, plain, data), strict=True))
+    for component, topic in zip(indexed, topics[1:], strict=True):
+        values[component["name"]] = decode_values(where, [component], topic)[0]
+    return values
+
+
+def built_in_error(revert: bytes) -> str | None:
+    """Solidity's own errors in words: the string of Error(string), or Panic with its code; None for any other."""
+    if revert[:4] == ERROR_STRING:
+        return str(_decode("Error", ["string"], revert[4:])[0])
+    if revert[:4] == PANIC:
+        return f"Panic(0x{_decode('Panic', ['uint256'], revert[4:])[0]:02x})"
+    return None
+
+
+def describe_error(error: ABIFunction, body: bytes) -> str:
+    """A custom error with its arguments, from the data behind its selector."""
+    inputs = error.get("inputs", ())
+    values = decode_values(error["name"], inputs, body)
+    shown = ", ".join(f"{i['name']}={v}" for i, v in zip(inputs, values, strict=True))
+    return f"{error['name']}({shown})"
+
+
 def _types(components: Any) -> list[str]:
     return [collapse_if_tuple(component) for component in components]
 
@@ -148,7 +177,7 @@ def _types(components: Any) -> list[str]:
 def _decode(where: str, types: list[str], data: bytes) -> tuple[Any, ...]:
     try:
         return decode(types, data)
-    except DecodingError as error:
+    except (DecodingError, UnicodeDecodeError) as error:
         raise DataError(f"{where} answered something that is not its type") from error
 
 
@@ -168,6 +197,9 @@ def _named(component: ABIComponent, value: Any) -> Any:
 
 def _positional(component: ABIComponent, value: Any) -> Any:
     kind = component["type"]
+    if kind.endswith("]") and isinstance(value, Sequence):
+        element = cast(ABIComponent, {**component, "type": kind[: kind.rindex("[")]})
+        return [_positional(element, item) for item in value]
     if kind == "tuple" and isinstance(value, Mapping):
         return tuple(_positional(c, value[c["name"]]) for c in component["components"])
     return value

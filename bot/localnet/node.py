@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from bot.chain.contracts import built_in_error
 from bot.errors import TransientError, VaultkeelError
 
 # Above the largest deployment (5.4M) and below the block limit: an estimate would cost a round trip, and was
@@ -223,7 +224,9 @@ class Node:
         if not data:
             return "no reason given"
         describe = self._errors.get(data[:4])
-        return describe(data[4:]) if describe else f"unknown error 0x{data.hex()}"
+        if describe is not None:
+            return describe(data[4:])
+        return built_in_error(data) or f"unknown error 0x{data.hex()}"
 
 
 def _receipt(answer: dict[str, Any]) -> Receipt:
