@@ -44,13 +44,16 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class ChainClock:
-    """The latest block's time, for chains whose time is not the computer's: forks and rehearsals."""
+    """The latest block's time, for chains whose time is not the computer's: forks and rehearsals.
+
+    The block is the last that was read: a clock that asks the node could fail just where a halt is to be recorded.
+    """
 
     client: Client
 
     def now(self) -> int:
         """Unix seconds."""
-        return self.client.head().timestamp
+        return (self.client.newest or self.client.head()).timestamp
 
 
 @dataclass(frozen=True, slots=True)

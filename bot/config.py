@@ -10,15 +10,20 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Literal
 
-from eth_utils.address import is_hex_address, to_checksum_address
+from eth_utils.address import (
+    is_checksum_address,
+    is_checksum_formatted_address,
+    is_hex_address,
+    to_checksum_address,
+)
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     PlainValidator,
-    PositiveInt,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -31,6 +36,8 @@ from bot.errors import ConfigError
 def _address(value: str) -> str:
     if not is_hex_address(value):
         raise ValueError("an address is 0x and 40 hex digits")
+    if is_checksum_formatted_address(value) and not is_checksum_address(value):
+        raise ValueError("this address has a typing error: its checksum (the case of its letters) is wrong")
     return to_checksum_address(value)
 
 
@@ -46,13 +53,22 @@ def _amount(value: object) -> Decimal:
     return amount
 
 
+def _native_usd(value: object) -> Decimal | Literal["underlying"]:
+    if value == "underlying":
+        return "underlying"
+    price = _amount(value)
+    if price <= 0:
+        raise ValueError('a price is "underlying", or an amount above zero')
+    return price
+
+
 def _folder(info: ValidationInfo) -> Path:
     """The configuration file's folder, which relative paths start from."""
     return Path(info.context["folder"]) if info.context else Path()
 
 
-def _secret(value: str, info: ValidationInfo) -> SecretStr:
-    kind, _, name = value.partition(":")
+def _secret(value: object, info: ValidationInfo) -> SecretStr:
+    kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
     if kind == "env":
         found = os.environ.get(name, "")
         if not found:
@@ -66,8 +82,9 @@ def _secret(value: str, info: ValidationInfo) -> SecretStr:
     raise ValueError('a secret is named, not written here: "env:NAME" or "file:PATH"')
 
 
-def _url(value: str, info: ValidationInfo) -> SecretStr:
-    url = _secret(value, info) if value.startswith(("env:", "file:")) else SecretStr(value)
+def _url(value: object, info: ValidationInfo) -> SecretStr:
+    named = not isinstance(value, str) or value.startswith(("env:", "file:"))
+    url = _secret(value, info) if named else SecretStr(str(value))
     if not url.get_secret_value().startswith(("http://", "https://")):
         raise ValueError("an RPC address starts with http:// or https://")
     return url
@@ -77,13 +94,15 @@ def _beside(value: Path, info: ValidationInfo) -> Path:
     return _folder(info) / value
 
 
+Whole = Annotated[int, Field(gt=0, strict=True)]
 Address = Annotated[str, AfterValidator(_address)]
 Amount = Annotated[Decimal, BeforeValidator(_amount)]
 Positive = Annotated[Amount, Field(gt=0)]
 NotNegative = Annotated[Amount, Field(ge=0)]
 Ratio = Annotated[Amount, Field(gt=0, lt=1)]
-Secret = Annotated[SecretStr, PlainValidator(_secret)]
-RpcUrl = Annotated[SecretStr, PlainValidator(_url)]
+NativeUsd = Annotated[Literal["underlying"] | Decimal, PlainValidator(_native_usd)]
+Secret = Annotated[SecretStr, PlainValidator(_secret), PlainSerializer(str)]
+RpcUrl = Annotated[SecretStr, PlainValidator(_url), PlainSerializer(str)]
 FilePath = Annotated[Path, AfterValidator(_beside), Field(validate_default=True)]
 
 
@@ -100,20 +119,20 @@ class ChainConfig(Model):
     `native_usd` prices the coin that pays for gas: "underlying" where it is the book's own, else a USD amount.
     """
 
-    chain_id: PositiveInt
+    chain_id: Whole
     rpc_url: RpcUrl
     multicall: Address = "0xcA11bde05977b3631167028862bE2a173976CA11"
     instance: str = ""
-    timeout_s: PositiveInt = 10
-    read_tries: PositiveInt = 3
-    call_gas: PositiveInt = 25_000_000
-    confirmations: PositiveInt = 1
+    timeout_s: Whole = 10
+    read_tries: Whole = 3
+    call_gas: Whole = 25_000_000
+    confirmations: Whole = 1
     patience_s: NotNegative = Decimal(2)
     min_tip_gwei: NotNegative = Decimal("0.001")
     max_fee_gwei: Positive = Decimal(50)
     gas_margin: Positive = Decimal("1.3")
-    max_gas: PositiveInt = 5_000_000
-    native_usd: Literal["underlying"] | Positive = "underlying"
+    max_gas: Whole = 5_000_000
+    native_usd: NativeUsd = "underlying"
 
 
 class KeySigner(Model):
@@ -193,8 +212,8 @@ class LimitsConfig(Model):
     max_position: Positive
     max_price_gap: Ratio = Decimal("0.05")
     max_slippage: Ratio = Decimal("0.005")
-    max_block_age_s: PositiveInt = 120
-    order_ttl_s: PositiveInt = 120
+    max_block_age_s: Whole = 120
+    order_ttl_s: Whole = 120
 
 
 class BookConfig(Model):
@@ -213,7 +232,7 @@ class Config(Model):
 
     mode: Literal["paper", "live"] = "paper"
     ledger: FilePath = Path("vaultkeel.db")
-    interval_s: PositiveInt = 60
+    interval_s: Whole = 60
     clock: Literal["system", "chain"] = "system"
     chains: Annotated[dict[str, ChainConfig], Field(min_length=1)]
     signer: Annotated[KeySigner | KeystoreSigner | WatchSigner, Field(discriminator="kind")]
@@ -230,6 +249,8 @@ class Config(Model):
         markets = [(book.venue.chain, book.venue.base_token) for book in self.books]
         if len(set(names)) < len(names) or len(set(markets)) < len(markets):
             raise ValueError("two books share a name or a market of the venue")
+        if len({book.venue.chain for book in self.books}) > 1:
+            raise ValueError("the books trade on several chains, whose nonces one ledger can't tell apart")
         if self.mode == "live" and self.signer.kind == "watch":
             raise ValueError('mode "live" needs a signer that holds a key, not kind "watch"')
         return self
@@ -251,7 +272,9 @@ def load_config(path: Path) -> Config:
 
 def explain(error: ValidationError) -> str:
     """The first mistake with its field, in one line, without the value that was given."""
-    mistakes = error.errors(include_input=False, include_url=False, include_context=False)
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    # A list of books with a mistake in one counts as too short, too.
+    mistakes = [mistake for mistake in found if mistake["type"] != "too_short"] or found
     first = mistakes[0]
     where = [str(part) for part in first["loc"]]
     if where[:1] == ["signer"] and len(where) > 2:

@@ -30,7 +30,7 @@ from bot.core.model import (
 from bot.core.policy import Policy
 from bot.core.risk import Limits, guard
 from bot.core.units import WEI_PER_NATIVE
-from bot.errors import ConfigError, Halt, OrderRejected, OutcomeUnknown
+from bot.errors import ConfigError, Halt, OrderRejected, OutcomeUnknown, TransientError
 from bot.ports import (
     Clock,
     Ledger,
@@ -51,7 +51,7 @@ PRICE_STEP = Decimal("0.000001")
 SNAPSHOT: TypeAdapter[Snapshot] = TypeAdapter(Snapshot)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ChainAccess:
     """One chain as the desk reads it. `native_usd` is None where gas is paid in the book's underlying."""
 
@@ -62,7 +62,6 @@ class ChainAccess:
     call_gas: int
     min_tip_wei: int
     native_usd: Decimal | None
-    verified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +104,7 @@ class Desk:
         self.ledger = ledger
         self._chains = chains
         self._clock = clock
+        self._verified: set[str] = set()
 
     def tick(self, book: Book) -> Tick:
         """One tick of `book`. Raises a VaultkeelError where something stopped it; nothing is sent after one."""
@@ -128,6 +128,7 @@ class Desk:
 
     def observe(self, book: Book) -> Snapshot:
         """Everything that a decision of `book` needs, at one block hash per chain."""
+        heads = self._verify(book)
         readers: dict[str, list[Reader[Any]]] = {}
         for part in book.parts:
             readers.setdefault(part.chain, []).append(part.read())
@@ -135,7 +136,7 @@ class Desk:
         states: dict[str, list[Any]] = {}
         for chain, wanted in readers.items():
             access = self._chains[chain]
-            block = self._pin(book, chain)
+            block = self._pin(book, chain, heads.get(chain))
             blocks.append(block)
             states[chain] = drive(access.client, access.multicall, block, wanted, access.call_gas)
         sources = tuple(states[source.chain].pop(0) for source in book.sources)
@@ -157,6 +158,7 @@ class Desk:
         )
 
     def _tick(self, book: Book) -> Tick:
+        self._verify(book)
         waiting = self._advance(book)
         record = self.assess(book)
         if waiting and isinstance(record.decision, Rebalance):
@@ -178,15 +180,36 @@ class Desk:
             return Tick(record, None, None, SOON_S if waiting else None)
         return self._act(book, record, tick_id)
 
-    def _pin(self, book: Book, chain: str) -> BlockRef:
+    def _pin(self, book: Book, chain: str, head: BlockRef | None) -> BlockRef:
+        """The head of `chain`, if it was not read just now. TransientError where it can't show our last order yet."""
+        block = head or self._chains[chain].client.head()
+        ours = self.ledger.last_mined_block(book.venue.account) if chain == book.venue.chain else 0
+        if block.number < ours:
+            raise TransientError(
+                f"{chain}: the node's block {block.number} is older than {ours}, which has our last order: it lags"
+            )
+        return block
+
+    def _verify(self, book: Book) -> dict[str, BlockRef]:
+        """Once per book, before anything is sent: the chains are the configured ones and every address holds code.
+
+        Returns the heads that this read.
+        """
+        if book.name in self._verified:
+            return {}
+        heads = {
+            chain: self._verify_chain(book, chain) for chain in dict.fromkeys(p.chain for p in book.parts)
+        }
+        self._verified.add(book.name)
+        return heads
+
+    def _verify_chain(self, book: Book, chain: str) -> BlockRef:
         access = self._chains[chain]
-        if access.verified:
-            return access.client.head()
         addresses = {f"chains.{chain}.multicall": access.multicall.address}
         for part in book.parts:
             if part.chain == chain:
                 addresses |= {f"{part.name}.{field}": address for field, address in part.contracts().items()}
-        chain_id, block, has_code = access.client.opening(list(addresses.values()))
+        chain_id, head, has_code = access.client.opening(list(addresses.values()))
         if chain_id != access.chain_id:
             raise ConfigError(f"chains.{chain}.chain_id is {access.chain_id}, the node's is {chain_id}")
         for field, address in addresses.items():
@@ -196,11 +219,14 @@ class Desk:
             raise ConfigError(
                 f"chains.{chain}.instance: the node runs another local chain than {access.instance}"
             )
-        access.verified = True
-        return block
+        return head
 
     def _advance(self, book: Book) -> tuple[OpenIntent, ...]:
-        """Follows up the book's open orders; returns those of its account that still have no outcome."""
+        """Follows up the book's open orders; returns those of its account that still have no outcome.
+
+        On paper and on a halted account they are only watched: stored bytes are sent by neither.
+        """
+        resend = not book.paper and self.ledger.mode(book.venue.account) is not Mode.HALTED
         waiting = []
         for order in self.ledger.open_intents(book.venue.account):
             if order.intent.book != book.name:
@@ -208,7 +234,7 @@ class Desk:
             elif not order.attempts:
                 unsigned = Outcome(OutcomeState.DEAD, "it was never signed")
                 self.ledger.resolve(order.intent.key, unsigned, Decimal(0), self._clock.now())
-            elif self._settle(book, order, book.sender.follow(order)) is None:
+            elif self._settle(book, order, book.sender.follow(order, resend=resend)) is None:
                 waiting.append(order)
         return tuple(waiting)
 

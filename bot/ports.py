@@ -229,7 +229,10 @@ class Ledger(Protocol):
         ...
 
     def attempt(self, intent_key: str, account: str, nonce: int, signed: SignedTx) -> None:
-        """Commits the exact bytes before they are sent."""
+        """Commits the exact bytes before they are sent.
+
+        TransientError, and nothing committed, where the intent has an outcome already or the nonce is taken.
+        """
         ...
 
     def sent(self, tx_hash: str) -> None:
@@ -241,7 +244,10 @@ class Ledger(Protocol):
         ...
 
     def resolve(self, intent_key: str, outcome: Outcome, gas_usd: Decimal, at: int) -> None:
-        """Records an intent's outcome and its fill together."""
+        """Records an intent's outcome and its fill together, once.
+
+        TransientError where it has an outcome already, or was signed and none of its attempts is mined.
+        """
         ...
 
     def open_intents(self, account: str, market: str | None = None) -> tuple[OpenIntent, ...]:
@@ -250,6 +256,10 @@ class Ledger(Protocol):
 
     def next_nonce(self, account: str) -> int | None:
         """One more than the highest nonce ever signed for `account`; None where none was."""
+        ...
+
+    def last_mined_block(self, account: str) -> int:
+        """The highest block with a transaction of `account` in it that the ledger knows; 0 where there is none."""
         ...
 
     def paper_fills(self, book: str) -> tuple[Fill, ...]:

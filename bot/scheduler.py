@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from types import FrameType
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -80,6 +81,9 @@ class Runner:
 def run(desk: Desk, interval_s: int, announce: Callable[[str], None]) -> Runner:
     """Ticks until SIGTERM or SIGINT, then drains. Returns the runner; its `fatal` says why it ended by itself."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    # Threads that numeric libraries started don't block signals. While the main thread drains, a second one would be
+    # delivered to such a thread and end the process in the middle of an order.
+    before = {number: signal.signal(number, _ignore) for number in SIGNALS}
     runner = Runner(desk, interval_s)
     scheduler = BackgroundScheduler(
         executors={"default": ThreadPoolExecutor(1)},
@@ -99,4 +103,10 @@ def run(desk: Desk, interval_s: int, announce: Callable[[str], None]) -> Runner:
         scheduler.shutdown(wait=True)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return runner
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Takes a signal that came after the one that ended the run."""

@@ -6,6 +6,7 @@ Nothing here puts an RPC address into an error or a log: it may hold a token.
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 import requests
 from hexbytes import HexBytes
@@ -21,6 +22,7 @@ from bot.ports import Log, Receipt, TxCall
 T = TypeVar("T")
 
 BLOCK_GONE = -32001
+SHORTEST_TOKEN = 8
 
 
 class RevertError(VaultkeelError):
@@ -32,10 +34,13 @@ class RevertError(VaultkeelError):
 
 
 class Client:
-    """Speaks to one chain. `chain` is its name in the configuration."""
+    """Speaks to one chain. `chain` is its name in the configuration, `newest` the last head that it was told."""
+
+    newest: BlockRef | None = None
 
     def __init__(self, chain: str, url: str, *, timeout_s: float = 10.0, read_tries: int = 3) -> None:
         self.chain = chain
+        self._tokens = _tokens_in(url)
         self._provider = HTTPProvider(
             url, request_kwargs={"timeout": timeout_s}, exception_retry_configuration=None
         )
@@ -48,9 +53,10 @@ class Client:
 
     def head(self) -> BlockRef:
         """The latest block."""
-        return self._read(
+        self.newest = self._read(
             lambda: _block_ref(self.chain, self._request("eth_getBlockByNumber", ["latest", False]))
         )
+        return self.newest
 
     def opening(self, addresses: Sequence[str]) -> tuple[int, BlockRef, dict[str, bool]]:
         """Chain id, latest block, and which addresses hold code, in one round trip."""
@@ -63,7 +69,8 @@ class Client:
         codes = {
             address: answer not in ("0x", "") for address, answer in zip(addresses, answers[2:], strict=True)
         }
-        return int(answers[0], 16), _block_ref(self.chain, answers[1]), codes
+        self.newest = _block_ref(self.chain, answers[1])
+        return int(answers[0], 16), self.newest, codes
 
     def call_at(self, block_hash: str, to: str, data: bytes, gas: int) -> bytes:
         """An eth_call at exactly this block (EIP-1898). TransientError where a reorg removed the block."""
@@ -160,7 +167,7 @@ class Client:
         except requests.exceptions.HTTPError as error:
             status = "an error" if error.response is None else error.response.status_code
             raise TransientError(f"{self.chain}: the node answered HTTP {status}") from None
-        except requests.exceptions.RequestException as error:
+        except OSError as error:  # of requests too: its exceptions are OSErrors
             raise TransientError(
                 f"{self.chain}: the node can't be reached ({type(error).__name__})"
             ) from None
@@ -171,13 +178,30 @@ class Client:
         error = answer.get("error") if isinstance(answer, dict) else {"message": "not an object"}
         if not error:
             return answer.get("result")
-        code, message = error.get("code"), _without_urls(str(error.get("message", error)))
+        if not isinstance(error, dict):
+            error = {"message": error}
+        code, message = error.get("code"), self._clean(str(error.get("message", error)))
         if code == BLOCK_GONE:
             raise TransientError(f"{self.chain}: the pinned block is no longer there ({message})")
         data = error.get("data")
         if method in ("eth_call", "eth_estimateGas") and (isinstance(data, str) or "revert" in message):
             raise RevertError(message, bytes(HexBytes(data)) if isinstance(data, str) else b"")
         raise DataError(f"{self.chain}: {method}: {message}")
+
+    def _clean(self, message: str) -> str:
+        """A node's own words without addresses, and without a token of ours that it quotes."""
+        message = re.sub(r"\w+://\S+", "<address>", message)
+        for token in self._tokens:
+            message = message.replace(token, "<token>")
+        return message
+
+
+def _tokens_in(url: str) -> tuple[str, ...]:
+    """What may be a token in an RPC address, longest first."""
+    parts = urlsplit(url)
+    values = [value for _, value in parse_qsl(parts.query)]
+    found = {*parts.path.split("/"), *values, parts.username or "", parts.password or ""}
+    return tuple(sorted((part for part in found if len(part) >= SHORTEST_TOKEN), key=len, reverse=True))
 
 
 def _as_call(account: str, call: TxCall) -> dict[str, str]:
@@ -215,7 +239,3 @@ def _receipt(tx_hash: str, found: dict[str, Any]) -> Receipt:
             for log in found["logs"]
         ),
     )
-
-
-def _without_urls(message: str) -> str:
-    return re.sub(r"\w+://\S+", "<address>", message)

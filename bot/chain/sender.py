@@ -88,11 +88,11 @@ class Sender:
         self._client.send(signed.raw)
         self._ledger.sent(signed.hash)
 
-    def follow(self, open_intent: OpenIntent) -> Receipt | None:
+    def follow(self, open_intent: OpenIntent, *, resend: bool = True) -> Receipt | None:
         """The receipt of whichever attempt was mined, at the confirmation depth; None while none is.
 
-        Sends the last attempt's stored bytes again where no attempt is on chain. Halt where another transaction
-        used the nonce.
+        Sends the last attempt's stored bytes again where no attempt is on chain and `resend` allows it. Halt where
+        another transaction used the nonce.
         """
         if not open_intent.attempts:
             return None
@@ -106,6 +106,8 @@ class Sender:
                 f"nonce {last.nonce} of {last.account} was used by a transaction that is not in the ledger; "
                 f"order {open_intent.intent.key} can't be told apart from lost"
             )
+        if not resend:
+            return None
         try:
             self._client.send(last.raw)
         except OutcomeUnknown:

@@ -62,5 +62,5 @@ def signer_from_keystore(path: Path, password: str) -> LocalSigner:
         if "MAC mismatch" in str(error):
             raise ConfigError(f"signer.password: it does not open {path}") from None
         raise ConfigError(f"signer.keystore: {path} is not a keystore file") from None
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, NotImplementedError):
         raise ConfigError(f"signer.keystore: {path} is not a keystore file") from None

@@ -1,5 +1,7 @@
 """Measure: from a Snapshot to the book's delta and greeks."""
 
+import math
+
 import numpy as np
 
 from bot.core.model import Check, Exposure, OptionPosition, PositionGreeks, Snapshot, SourceState
@@ -10,16 +12,18 @@ from bot.pricing.black import SECONDS_PER_YEAR, black_scholes
 def measure(snapshot: Snapshot) -> Exposure:
     """The exposure of a snapshot: greeks at the live price and the pinned block's time, perps added one for one.
 
-    Raises DataError where a live option has no vol: an unknown greek is never taken as zero.
+    Raises DataError where a live option has no vol, or a price is none: an unknown greek is never taken as zero.
     """
+    if snapshot.spot <= 0:
+        raise DataError(f"{snapshot.book}: the spot is {snapshot.spot}")
     spot = float(snapshot.spot)
     rows: list[PositionGreeks] = []
     checks: list[Check] = []
     for source in snapshot.sources:
         priced = price_positions(source.positions, spot, source.rate, snapshot.timestamp)
         rows.extend(priced)
-        checks.append(cached_delta_check(source, sum(row.delta for row in priced)))
-    options = sum(row.delta for row in rows)
+        checks.append(cached_delta_check(source, sum((row.delta for row in priced), 0.0)))
+    options = sum((row.delta for row in rows), 0.0)
     holdings = float(sum(h.size for source in snapshot.sources for h in source.holdings))
     perps = float(snapshot.venue.position.size)
     settled = options + holdings + perps
@@ -31,11 +35,11 @@ def measure(snapshot: Snapshot) -> Exposure:
         perps=perps,
         net_lo=settled + min(in_flight, 0.0),
         net_hi=settled + max(in_flight, 0.0),
-        gross=sum(abs(row.delta) for row in rows) + abs(holdings),
-        gamma=sum(row.gamma for row in rows),
-        vega=sum(row.vega for row in rows),
-        theta=sum(row.theta for row in rows),
-        rho=sum(row.rho for row in rows),
+        gross=sum((abs(row.delta) for row in rows), abs(holdings)),
+        gamma=sum((row.gamma for row in rows), 0.0),
+        vega=sum((row.vega for row in rows), 0.0),
+        theta=sum((row.theta for row in rows), 0.0),
+        rho=sum((row.rho for row in rows), 0.0),
         checks=tuple(checks),
     )
 
@@ -51,16 +55,19 @@ def price_positions(
     if not positions:
         return []
     for position in positions:
-        if position.vol is None and position.expiry > now:
+        if position.expiry > now and not usable(position.vol):
             raise DataError(f"{position.source}: no vol for {position.instrument}, which has not expired")
-    greeks = black_scholes(
-        spot,
-        np.array([float(p.strike) for p in positions]),
-        np.array([max(p.expiry - now, 0) / SECONDS_PER_YEAR for p in positions]),
-        np.array([0.0 if p.vol is None else p.vol for p in positions]),
-        rate,
-        np.array([p.is_call for p in positions]),
-    )
+    try:
+        greeks = black_scholes(
+            spot,
+            np.array([float(p.strike) for p in positions]),
+            np.array([max(p.expiry - now, 0) / SECONDS_PER_YEAR for p in positions]),
+            np.array([0.0 if p.vol is None else p.vol for p in positions]),
+            rate,
+            np.array([p.is_call for p in positions]),
+        )
+    except ValueError as error:
+        raise DataError(f"{positions[0].source}: {error}") from error
     rows = []
     for i, position in enumerate(positions):
         size = float(position.size)
@@ -79,6 +86,11 @@ def price_positions(
             )
         )
     return rows
+
+
+def usable(vol: float | None) -> bool:
+    """Whether an option can be priced with this vol. A vol of zero is one that nobody quoted."""
+    return vol is not None and math.isfinite(vol) and vol > 0
 
 
 def cached_delta_check(source: SourceState, ours: float) -> Check:

@@ -1,5 +1,6 @@
 """Decide: whether a rebalance is due, and how large. Each policy is frozen parameters and a pure `decide`."""
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
@@ -7,6 +8,7 @@ from typing import Protocol
 from bot.core.costs import Costs
 from bot.core.model import Decision, Exposure, Hold, Rebalance
 from bot.core.units import round_to_lot
+from bot.errors import DataError
 
 
 class Policy(Protocol):
@@ -38,6 +40,8 @@ class DeltaBand:
 
     def decide(self, exposure: Exposure, costs: Costs) -> Decision:
         """See the class."""
+        if not (math.isfinite(exposure.net_lo) and math.isfinite(exposure.net_hi)):
+            raise DataError(f"the net delta is [{exposure.net_lo}, {exposure.net_hi}], which is not a number")
         gap = nearest_to_zero(exposure.net_lo, exposure.net_hi)
         arithmetic = {
             "net_delta": f"{exposure.net:+.6f}",

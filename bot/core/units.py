@@ -9,7 +9,7 @@ from decimal import ROUND_DOWN, Context, Decimal, Inexact, InvalidOperation
 WEI_PER_NATIVE = Decimal(10) ** 18
 
 EXACT = Context(prec=78, traps=[Inexact, InvalidOperation])
-WIDE = Context(prec=78, traps=[InvalidOperation])
+DOWN = Context(prec=78, rounding=ROUND_DOWN, traps=[InvalidOperation])
 
 
 def from_raw(raw: int, decimals: int) -> Decimal:
@@ -19,7 +19,10 @@ def from_raw(raw: int, decimals: int) -> Decimal:
 
 def to_raw(amount: Decimal, decimals: int) -> int:
     """`amount` × 10^decimals. ValueError when the token can't express the amount."""
-    scaled = amount.scaleb(decimals, context=WIDE)
+    try:
+        scaled = amount.scaleb(decimals, context=EXACT)
+    except Inexact:
+        raise ValueError(f"{amount} has more than {decimals} decimals, or too many digits") from None
     if not scaled.is_finite() or scaled != scaled.to_integral_value():
         raise ValueError(f"{amount} has more than {decimals} decimals")
     return int(scaled)
@@ -27,12 +30,12 @@ def to_raw(amount: Decimal, decimals: int) -> int:
 
 def to_raw_down(amount: Decimal, decimals: int) -> int:
     """`amount` × 10^decimals, rounded towards zero."""
-    return int(amount.scaleb(decimals, context=WIDE))
+    return int(amount.scaleb(decimals, context=DOWN))
 
 
 def round_to_lot(size: Decimal, lot: Decimal) -> Decimal:
     """`size` rounded towards zero to a whole number of lots, in the same unit. Never larger than asked."""
     if lot <= 0:
         raise ValueError(f"a lot must be positive, got {lot}")
-    lots = WIDE.divide(size, lot).to_integral_value(rounding=ROUND_DOWN)
-    return WIDE.multiply(lots, lot)
+    lots = DOWN.divide(size, lot).to_integral_value(rounding=ROUND_DOWN)
+    return EXACT.multiply(lots, lot)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select, update
+from sqlalchemy import Connection, Engine, create_engine, event, func, insert, inspect, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from bot.core.model import (
@@ -24,7 +24,7 @@ from bot.core.model import (
     OutcomeState,
     Snapshot,
 )
-from bot.errors import ConfigError, OrderRejected
+from bot.errors import ConfigError, OrderRejected, TransientError
 from bot.ledger import schema
 from bot.ledger.schema import attempts, chains, fills, intents, meta, modes, nonces, ticks
 from bot.ports import AttemptRow, OpenIntent, Receipt, SignedTx, TickRecord
@@ -32,6 +32,10 @@ from bot.ports import AttemptRow, OpenIntent, Receipt, SignedTx, TickRecord
 SNAPSHOT: TypeAdapter[Snapshot] = TypeAdapter(Snapshot)
 EXPOSURE: TypeAdapter[Exposure] = TypeAdapter(Exposure)
 DECISION: TypeAdapter[Decision] = TypeAdapter(Decision)
+
+OPEN = tuple(state.value for state in OPEN_OUTCOMES)
+MINED = {AttemptState.MINED_OK.value, AttemptState.REVERTED.value}
+OTHERS = "another run works with this ledger"
 
 
 def open_ledger(path: Path) -> "SqlLedger":
@@ -67,16 +71,20 @@ class SqlLedger:
         self._engine = engine
 
     def create(self) -> None:
-        """Makes the tables of a new ledger. ConfigError for one that another version wrote."""
+        """Makes the tables of a new ledger. ConfigError for one that another version or program wrote."""
+        tables = inspect(self._engine).get_table_names()
+        if tables and meta.name not in tables:
+            raise ConfigError(f"ledger: it is another program's database, with a table {tables[0]!r}")
+        wanted = select(meta.c.value).where(meta.c.name == "schema_version")
+        ours = str(schema.SCHEMA_VERSION)
+        with self._write() as db:
+            version = db.scalar(wanted) if tables else None
+        if version not in (None, ours):
+            raise ConfigError(f"ledger: it was written with schema {version}, this program reads {ours}")
         schema.metadata.create_all(self._engine)
         with self._write() as db:
-            version = db.scalar(select(meta.c.value).where(meta.c.name == "schema_version"))
-            if version is None:
-                db.execute(insert(meta).values(name="schema_version", value=str(schema.SCHEMA_VERSION)))
-            elif version != str(schema.SCHEMA_VERSION):
-                raise ConfigError(
-                    f"ledger: it was written with schema {version}, this program reads {schema.SCHEMA_VERSION}"
-                )
+            if db.scalar(wanted) is None:
+                db.execute(insert(meta).values(name="schema_version", value=ours))
 
     def bind(self, chain: str, chain_id: int, instance: str, account: str) -> None:
         """Ties the ledger to a chain, a local chain's instance and an account. ConfigError for any other."""
@@ -150,18 +158,21 @@ class SqlLedger:
 
     def attempt(self, intent_key: str, account: str, nonce: int, signed: SignedTx) -> None:
         """See the port."""
-        with self._write() as db:
-            db.execute(insert(nonces).values(account=account, nonce=nonce, intent_key=intent_key))
-            db.execute(
-                insert(attempts).values(
-                    hash=signed.hash,
-                    intent_key=intent_key,
-                    account=account,
-                    nonce=nonce,
-                    raw=signed.raw,
-                    state=AttemptState.SIGNED.value,
+        row = {"intent_key": intent_key, "account": account, "nonce": nonce}
+        try:
+            with self._write() as db:
+                db.execute(insert(nonces).values(**row))  # first, for it locks the database until the commit
+                if db.scalar(select(intents.c.outcome).where(intents.c.key == intent_key)) not in OPEN:
+                    raise TransientError(
+                        f"order {intent_key} has an outcome already and is not sent: {OTHERS}"
+                    )
+                db.execute(
+                    insert(attempts).values(
+                        hash=signed.hash, raw=signed.raw, state=AttemptState.SIGNED.value, **row
+                    )
                 )
-            )
+        except IntegrityError as error:
+            raise TransientError(f"nonce {nonce} of {account} is another order's: {OTHERS}") from error
 
     def sent(self, tx_hash: str) -> None:
         """See the port."""
@@ -189,13 +200,18 @@ class SqlLedger:
     def resolve(self, intent_key: str, outcome: Outcome, gas_usd: Decimal, at: int) -> None:
         """See the port."""
         with self._write() as db:
-            db.execute(
+            changed = db.execute(
                 update(intents)
-                .where(intents.c.key == intent_key)
+                .where(intents.c.key == intent_key, intents.c.outcome.in_(OPEN))
                 .values(
                     outcome=outcome.state.value, reason=outcome.reason, gas_usd=str(gas_usd), resolved_at=at
                 )
             )
+            if changed.rowcount != 1:
+                raise TransientError(f"order {intent_key} has an outcome already: {OTHERS}")
+            states = set(db.scalars(select(attempts.c.state).where(attempts.c.intent_key == intent_key)))
+            if states and not states & MINED:
+                raise TransientError(f"order {intent_key} was signed and may still be mined: {OTHERS}")
             if outcome.fill is not None:
                 book = select(intents.c.book).where(intents.c.key == intent_key).scalar_subquery()
                 paper = int(outcome.state is OutcomeState.PAPER)
@@ -206,9 +222,7 @@ class SqlLedger:
 
     def open_intents(self, account: str, market: str | None = None) -> tuple[OpenIntent, ...]:
         """See the port."""
-        wanted = select(intents).where(
-            intents.c.account == account, intents.c.outcome.in_([state.value for state in OPEN_OUTCOMES])
-        )
+        wanted = select(intents).where(intents.c.account == account, intents.c.outcome.in_(OPEN))
         if market is not None:
             wanted = wanted.where(intents.c.market == market)
         with self._engine.connect() as db:
@@ -220,6 +234,14 @@ class SqlLedger:
         with self._engine.connect() as db:
             highest = db.scalar(select(func.max(nonces.c.nonce)).where(nonces.c.account == account))
         return None if highest is None else int(highest) + 1
+
+    def last_mined_block(self, account: str) -> int:
+        """See the port."""
+        with self._engine.connect() as db:
+            highest = db.scalar(
+                select(func.max(attempts.c.block_number)).where(attempts.c.account == account)
+            )
+        return int(highest or 0)
 
     def paper_fills(self, book: str) -> tuple[Fill, ...]:
         """See the port."""

@@ -154,7 +154,7 @@ class LyraSource:
                         is_call=is_call,
                         strike=price,
                         expiry=board["expiry"],
-                        size=-from_raw(held, 18),
+                        size=from_raw(-held, 18),
                         vol=vols[strike["strikeId"]],
                     )
 

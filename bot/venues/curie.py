@@ -147,6 +147,8 @@ class CurieVenue:
         size = from_raw(size_raw, 18)
         root = Decimal(slot0[0]) / Q96
         mark, index_price = (root * root).quantize(PRICE_STEP), from_raw(index, 18)
+        if mark <= 0 or index_price <= 0:
+            raise DataError(f"{self.name}: the pool's price is {mark}, the index price {index_price}")
         ticks = max(max_ticks - TICK_SAFETY, 0)
         band = from_raw(market["maxPriceSpreadRatio"], 6) - BAND_SAFETY
         lowest = max(mark / TICK**ticks, index_price * (1 - band))
@@ -257,7 +259,7 @@ class CurieVenue:
                 f"{self.name}: {receipt.tx_hash} changed {len(changes)} positions of ours, not one"
             )
         size = from_raw(changes[0]["exchangedPositionSize"], 18)
-        notional = abs(from_raw(changes[0]["exchangedPositionNotional"], 18))
+        notional = from_raw(abs(changes[0]["exchangedPositionNotional"]), 18)
         funding = sum(
             from_raw(e["fundingPayment"], 18) for e in self._events("FundingPaymentSettled", receipt)
         )
@@ -326,7 +328,7 @@ class CurieVenue:
 def _quote(answer: Mapping[str, Any]) -> Quote:
     return Quote(
         size=from_raw(answer["exchangedPositionSize"], 18),
-        notional=abs(from_raw(answer["exchangedPositionNotional"], 18)),
+        notional=from_raw(abs(answer["exchangedPositionNotional"]), 18),
         after_fees=from_raw(answer["deltaAvailableQuote"], 18),
     )
 

@@ -1,0 +1,26 @@
+"""Unit tests speak to nobody: whoever opens a connection fails."""
+
+import socket
+from typing import Any, NoReturn
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("unit", deadline=None)
+settings.load_profile("unit")
+
+
+@pytest.fixture(autouse=True)
+def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes any connection of this process fail with a sentence that says why.
+
+    It fails as an assertion and not as an OSError, which the code under test would take for a node that is down.
+    """
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        pytest.fail("a unit test tried to open a connection", pytrace=True)
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)

@@ -1,0 +1,216 @@
+"""The node's client with a hand-written provider: what is retried, what is in doubt, and what is never told."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+from builders import ACCOUNT, address, block, signed
+from web3.exceptions import BadResponseFormat
+
+from bot.chain.client import Client, RevertError
+from bot.errors import DataError, OutcomeUnknown, TransientError
+from bot.ports import TxCall
+
+TOKEN = "t0k3n-of-the-operator"
+URL = f"https://rpc.invalid/v2/{TOKEN}"
+CALL = TxCall(address(1), b"\x01")
+TX = "0x" + "ab" * 32
+BLOCK = {"number": "0x64", "hash": block(100).hash, "timestamp": "0x10", "baseFeePerGas": "0x5"}
+
+Script = Callable[[str, list[Any]], Any]
+
+
+class Provider:
+    """Answers by a script; an exception is raised."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.asked: list[str] = []
+
+    def make_request(self, method: str, params: list[Any]) -> Any:
+        self.asked.append(method)
+        answer = self.script(method, params)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def make_batch_request(self, calls: list[tuple[str, list[Any]]]) -> Any:
+        return [self.make_request(method, params) for method, params in calls]
+
+
+def client(script: Script, tries: int = 2) -> tuple[Client, Provider]:
+    made, provider = Client("localnet", URL, read_tries=tries), Provider(script)
+    made._provider = provider  # type: ignore[assignment]
+    made._retrying.sleep = lambda seconds: None
+    return made, provider
+
+
+def always(answer: Any) -> Script:
+    return lambda method, params: answer
+
+
+def http_error(status: int) -> requests.exceptions.HTTPError:
+    response = requests.Response()
+    response.status_code = status
+    return requests.exceptions.HTTPError(f"{status} for url {URL}", response=response)
+
+
+UNANSWERED = {
+    "timeout": requests.exceptions.ReadTimeout(URL),
+    "refused": requests.exceptions.ConnectionError(URL),
+    "cut off": requests.exceptions.ChunkedEncodingError(URL),
+    "reset": ConnectionResetError(104, URL),
+    "502": http_error(502),
+    "429": http_error(429),
+    "not json": ValueError(URL),
+    "not rpc": BadResponseFormat(URL),
+}
+ERRORS = {
+    "known": {"error": {"code": -32000, "message": "already known"}},
+    "nonce": {"error": {"code": -32000, "message": f"nonce too low at {URL}"}},
+    "a bare sentence": {"error": f"forbidden for {TOKEN}"},
+    "a number": {"error": 7},
+    "without a message": {"error": {"code": 1}},
+    "not an object": [],
+    "null": None,
+}
+
+
+class TestSending:
+    @pytest.mark.parametrize("answer", [*UNANSWERED.values(), *ERRORS.values()], ids=[*UNANSWERED, *ERRORS])
+    def test_whatever_a_send_ends_with_is_a_doubt_and_it_is_sent_once(self, answer: Any) -> None:
+        node, provider = client(always(answer), tries=5)
+        with pytest.raises(OutcomeUnknown, match="localnet: the node did not confirm a sent order") as error:
+            node.send(signed().raw)
+        assert provider.asked == ["eth_sendRawTransaction"]
+        assert TOKEN not in str(error.value)
+
+    @pytest.mark.parametrize("result", [TX, "0x" + "cd" * 32, None])
+    def test_an_answer_without_an_error_is_an_acceptance_whatever_hash_it_names(
+        self, result: str | None
+    ) -> None:
+        node, provider = client(always({"result": result}))
+        node.send(signed().raw)
+        assert provider.asked == ["eth_sendRawTransaction"]
+
+
+class TestReading:
+    @pytest.mark.parametrize("answer", UNANSWERED.values(), ids=UNANSWERED)
+    def test_a_node_that_does_not_answer_is_asked_again_and_then_transient(self, answer: Exception) -> None:
+        node, provider = client(always(answer), tries=3)
+        with pytest.raises(TransientError, match=r"^localnet: ") as error:
+            node.head()
+        assert len(provider.asked) == 3
+        assert TOKEN not in str(error.value)
+        assert error.value.__suppress_context__, "a traceback would quote the address"
+
+    def test_one_answer_in_time_is_enough(self) -> None:
+        answers = iter([UNANSWERED["timeout"], {"result": BLOCK}])
+        node, _ = client(lambda method, params: next(answers))
+        head = node.head()
+        assert (head.number, head.hash, head.timestamp, head.base_fee_wei) == (100, block(100).hash, 16, 5)
+
+    @pytest.mark.parametrize("answer", ERRORS.values(), ids=ERRORS)
+    def test_an_error_is_a_data_error_without_an_address_and_not_asked_again(self, answer: Any) -> None:
+        node, provider = client(always(answer), tries=5)
+        with pytest.raises(DataError) as error:
+            node.head()
+        assert len(provider.asked) == 1
+        assert TOKEN not in str(error.value)
+
+    def test_no_block_is_a_data_error(self) -> None:
+        with pytest.raises(DataError, match="localnet: the node has no latest block"):
+            client(always({"result": None}))[0].head()
+
+    def test_a_block_that_a_reorg_removed_is_transient(self) -> None:
+        node, _ = client(always({"error": {"code": -32001, "message": "block not canonical"}}), tries=1)
+        with pytest.raises(TransientError, match="the pinned block is no longer there"):
+            node.call_at(block().hash, address(1), b"", 10**6)
+
+    def test_a_read_names_its_block_by_hash(self) -> None:
+        seen: list[Any] = []
+        node, _ = client(lambda method, params: seen.append(params) or {"result": "0x1234"})
+        assert node.call_at(block().hash, address(1), b"\x01", 10**6) == b"\x12\x34"
+        assert seen[0][1] == {"blockHash": block().hash, "requireCanonical": True}
+
+    @pytest.mark.parametrize("count", [0, 1])
+    def test_a_short_answer_to_a_batch_is_transient(self, count: int) -> None:
+        node, provider = client(always({"result": "0x1"}), tries=1)
+        provider.make_batch_request = lambda calls: [{"result": "0x1"}] * count  # type: ignore[method-assign]
+        with pytest.raises(TransientError, match="short answer to a batch of 2"):
+            node.nonces(ACCOUNT)
+
+
+class TestPreflight:
+    @pytest.mark.parametrize(
+        ("error", "data"),
+        [
+            ({"code": 3, "message": "execution reverted", "data": "0x08c379a0"}, bytes.fromhex("08c379a0")),
+            ({"code": -32000, "message": "execution reverted"}, b""),
+            ({"code": -32015, "message": "VM Exception", "data": "0x"}, b""),
+        ],
+    )
+    def test_a_revert_is_told_with_its_data(self, error: dict[str, Any], data: bytes) -> None:
+        node, _ = client(always({"error": error}))
+        for ask in (node.preflight, node.estimate_gas):
+            with pytest.raises(RevertError) as reverted:
+                ask(ACCOUNT, CALL)
+            assert reverted.value.data == data
+
+    def test_an_error_that_is_no_revert_is_a_data_error(self) -> None:
+        node, _ = client(always({"error": {"code": -32000, "message": "insufficient funds for gas"}}))
+        with pytest.raises(DataError, match="insufficient funds"):
+            node.estimate_gas(ACCOUNT, CALL)
+
+
+RECEIPT = {
+    "blockNumber": "0x60",
+    "blockHash": "0x60",
+    "status": "0x1",
+    "gasUsed": "0x10",
+    "effectiveGasPrice": "0x3",
+    "logs": [{"address": address(1), "topics": ["0x01"], "data": "0x02"}],
+}
+
+
+def chain_of(found: Any, at_its_height: Any) -> Script:
+    def answer(method: str, params: list[Any]) -> Any:
+        if method == "eth_getTransactionReceipt":
+            return {"result": found}
+        return {"result": BLOCK if params[0] == "latest" else at_its_height}
+
+    return answer
+
+
+class TestReceipts:
+    def test_a_receipt_has_its_depth_and_every_fee(self) -> None:
+        found = {**RECEIPT, "l1Fee": "0x7"}
+        answer = client(chain_of(found, {**BLOCK, "hash": "0x60"}))[0].receipt(TX)
+        assert answer is not None
+        receipt, depth = answer
+        assert (receipt.succeeded, receipt.block_number, depth) == (True, 96, 5)
+        assert receipt.gas_cost_wei == 16 * 3 + 7
+        assert receipt.logs[0].topics == (b"\x01",)
+
+    @pytest.mark.parametrize(
+        "at_its_height", [None, {**BLOCK, "hash": "0x61"}], ids=["gone", "another block"]
+    )
+    def test_a_receipt_whose_block_is_not_canonical_is_none(self, at_its_height: Any) -> None:
+        assert client(chain_of(RECEIPT, at_its_height))[0].receipt(TX) is None
+
+    def test_an_unknown_transaction_has_none(self) -> None:
+        assert client(chain_of(None, BLOCK))[0].receipt(TX) is None
+
+
+class TestFees:
+    @pytest.mark.parametrize(
+        ("rewards", "fees"),
+        [([5, 7, 9], (207, 7)), ([1, 1, 1], (202, 2)), ([], (202, 2))],
+        ids=["median tip", "smallest tip", "none known"],
+    )
+    def test_the_offer_is_twice_the_next_base_fee_and_a_usual_tip(
+        self, rewards: list[int], fees: tuple[int, int]
+    ) -> None:
+        history = {"baseFeePerGas": ["0x1", "0x64"], "reward": [[hex(r)] for r in rewards]}
+        assert client(always({"result": history}))[0].fees(min_tip_wei=2) == fees

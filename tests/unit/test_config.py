@@ -1,0 +1,344 @@
+"""The configuration: one clear line per mistake, and secrets that never show."""
+
+import copy
+import tomllib
+import traceback
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomlkit
+from builders import ACCOUNT, KEY
+
+from bot.app import make_signer
+from bot.config import Config, KeySigner, load_config
+from bot.errors import ConfigError
+from bot.share import share
+
+SHIPPED = share("config", "localnet.toml")
+TOKEN = "t0k3n-of-the-operator"
+ADDRESS = "0xcA11bde05977b3631167028862bE2a173976CA11"
+
+Where = tuple[str | int, ...]
+Write = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAULTKEEL_KEY", KEY)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """The shipped configuration with one field set, or removed where the value is None."""
+
+    def with_change(where: Where = (), value: Any = None) -> Path:
+        document = copy.deepcopy(tomllib.loads(SHIPPED.read_text(encoding="utf-8")))
+        if where:
+            place: Any = document
+            for name in where[:-1]:
+                place = place[name]
+            if value is None:
+                del place[where[-1]]
+            else:
+                place[where[-1]] = value
+        path = tmp_path / "vaultkeel.toml"
+        path.write_text(tomlkit.dumps(document), encoding="utf-8")
+        return path
+
+    return with_change
+
+
+def mistake(path: Path) -> str:
+    """The one line that an operator is told."""
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    told = str(error.value)
+    assert "\n" not in told
+    assert error.value.__suppress_context__, "a traceback would quote what was given"
+    return told
+
+
+class TestShipped:
+    def test_the_shipped_configuration_loads(self) -> None:
+        config = load_config(SHIPPED)
+        (book,) = config.books
+        assert config.mode == "paper", "nothing is sent until the operator says so"
+        assert config.chains["localnet"].chain_id == 31337
+        assert config.chains["localnet"].native_usd == "underlying"
+        assert (book.policy.trigger, book.policy.target) == (Decimal("0.5"), Decimal(0))
+        assert isinstance(config.signer, KeySigner)
+        assert make_signer(config).address == ACCOUNT
+
+    def test_amounts_keep_every_digit(self, write: Write) -> None:
+        path = write(("books", 0, "limits", "max_order"), "12345678901234567.123456789012345678")
+        assert str(load_config(path).books[0].limits.max_order) == "12345678901234567.123456789012345678"
+
+    def test_a_price_of_the_gas_coin_may_be_given(self, write: Write) -> None:
+        path = write(("chains", "localnet", "native_usd"), "0.75")
+        assert load_config(path).chains["localnet"].native_usd == Decimal("0.75")
+
+    def test_an_address_is_kept_in_its_checksum_form(self, write: Write) -> None:
+        path = write(("books", 0, "venue", "pool"), ADDRESS.lower())
+        assert load_config(path).books[0].venue.pool == ADDRESS
+
+    def test_it_cant_be_changed(self) -> None:
+        with pytest.raises(ValueError, match="frozen"):
+            load_config(SHIPPED).interval_s = 1  # type: ignore[misc]
+
+
+VENUE: Where = ("books", 0, "venue")
+SOURCE: Where = ("books", 0, "sources", 0)
+LIMITS: Where = ("books", 0, "limits")
+POLICY: Where = ("books", 0, "policy")
+LOCALNET: Where = ("chains", "localnet")
+
+UNKNOWN_KEY = "this key is not known"
+NOT_EXACT = 'an amount is written in quotes, like "0.25", for a float would not be exact'
+NOT_WHOLE = "Input should be a valid integer"
+NAMED = 'a secret is named, not written here: "env:NAME" or "file:PATH"'
+
+MISTAKES: list[tuple[Where, Any, str, str]] = [
+    (("typo",), 1, "typo", UNKNOWN_KEY),
+    ((*LOCALNET, "typo"), 1, "chains.localnet.typo", UNKNOWN_KEY),
+    (("signer", "typo"), 1, "signer.typo", UNKNOWN_KEY),
+    (("books", 0, "typo"), 1, "books.0.typo", UNKNOWN_KEY),
+    ((*SOURCE, "typo"), 1, "books.0.sources.0.typo", UNKNOWN_KEY),
+    ((*VENUE, "typo"), 1, "books.0.venue.typo", UNKNOWN_KEY),
+    ((*POLICY, "typo"), 1, "books.0.policy.typo", UNKNOWN_KEY),
+    ((*LIMITS, "typo"), 1, "books.0.limits.typo", UNKNOWN_KEY),
+    (("signer",), None, "signer", "Field required"),
+    ((*VENUE, "quoter"), None, "books.0.venue.quoter", "Field required"),
+    ((*LIMITS, "max_order"), None, "books.0.limits.max_order", "Field required"),
+    ((*LOCALNET, "chain_id"), True, "chains.localnet.chain_id", NOT_WHOLE),
+    ((*LOCALNET, "chain_id"), "31337", "chains.localnet.chain_id", NOT_WHOLE),
+    ((*LOCALNET, "chain_id"), 31337.0, "chains.localnet.chain_id", NOT_WHOLE),
+    ((*LOCALNET, "chain_id"), -1, "chains.localnet.chain_id", "greater than 0"),
+    ((*LOCALNET, "confirmations"), 0, "chains.localnet.confirmations", "greater than 0"),
+    ((*LOCALNET, "confirmations"), 1.5, "chains.localnet.confirmations", NOT_WHOLE),
+    (("interval_s",), "15", "interval_s", NOT_WHOLE),
+    (("interval_s",), 0, "interval_s", "greater than 0"),
+    (("mode",), "LIVE", "mode", "'paper' or 'live'"),
+    (("mode",), True, "mode", "'paper' or 'live'"),
+    (("clock",), "wall", "clock", "'system' or 'chain'"),
+    (("ledger",), 5, "ledger", "not a valid path"),
+    (("chains",), {}, "chains", "at least 1"),
+    (("chains",), "localnet", "chains", "valid dictionary"),
+    (("books",), [], "books", "at least 1"),
+    (("books",), "eth", "books", "valid tuple"),
+    (("books", 0, "sources"), [], "books.0.sources", "at least 1"),
+    (("books", 0, "name"), 5, "books.0.name", "valid string"),
+    ((*POLICY, "trigger"), 0.5, "books.0.policy.trigger", NOT_EXACT),
+    ((*POLICY, "trigger"), True, "books.0.policy.trigger", NOT_EXACT),
+    ((*POLICY, "trigger"), [1], "books.0.policy.trigger", NOT_EXACT),
+    ((*POLICY, "trigger"), "half", "books.0.policy.trigger", "not a decimal number"),
+    ((*POLICY, "trigger"), "nan", "books.0.policy.trigger", "must be finite"),
+    ((*POLICY, "trigger"), "Infinity", "books.0.policy.trigger", "must be finite"),
+    ((*POLICY, "trigger"), "0", "books.0.policy.trigger", "greater than 0"),
+    ((*POLICY, "target"), "-0.1", "books.0.policy.target", "greater than or equal to 0"),
+    ((*POLICY, "target"), "0.6", "books.0.policy", "target must not be above trigger"),
+    ((*POLICY, "min_trade"), "-1", "books.0.policy.min_trade", "greater than or equal to 0"),
+    ((*POLICY, "kind"), "grid", "books.0.policy.kind", "'delta_band'"),
+    ((*LIMITS, "max_order"), "0", "books.0.limits.max_order", "greater than 0"),
+    ((*LIMITS, "max_position"), 300.0, "books.0.limits.max_position", NOT_EXACT),
+    ((*LIMITS, "max_slippage"), "1", "books.0.limits.max_slippage", "less than 1"),
+    ((*LIMITS, "max_price_gap"), "5", "books.0.limits.max_price_gap", "less than 1"),
+    ((*LIMITS, "order_ttl_s"), "120", "books.0.limits.order_ttl_s", NOT_WHOLE),
+    ((*LOCALNET, "max_fee_gwei"), 50.0, "chains.localnet.max_fee_gwei", NOT_EXACT),
+    ((*LOCALNET, "min_tip_gwei"), "-1", "chains.localnet.min_tip_gwei", "greater than or equal to 0"),
+    ((*LOCALNET, "native_usd"), 1.5, "chains.localnet.native_usd", NOT_EXACT),
+    ((*LOCALNET, "native_usd"), "0", "chains.localnet.native_usd", "above zero"),
+    ((*LOCALNET, "native_usd"), "-1", "chains.localnet.native_usd", "above zero"),
+    ((*LOCALNET, "native_usd"), "junk", "chains.localnet.native_usd", "not a decimal number"),
+    ((*LOCALNET, "native_usd"), ["underlying"], "chains.localnet.native_usd", NOT_EXACT),
+    ((*VENUE, "lot"), "0", "books.0.venue.lot", "greater than 0"),
+    ((*VENUE, "pool"), "0x12", "books.0.venue.pool", "an address is 0x and 40 hex digits"),
+    ((*VENUE, "pool"), "vault.eth", "books.0.venue.pool", "an address is 0x and 40 hex digits"),
+    ((*VENUE, "pool"), ADDRESS[:-1] + "2", "books.0.venue.pool", "typing error"),
+    ((*VENUE, "pool"), 12, "books.0.venue.pool", "valid string"),
+    ((*LOCALNET, "multicall"), ADDRESS + "00", "chains.localnet.multicall", "40 hex digits"),
+    ((*SOURCE, "kind"), "opyn", "books.0.sources.0.kind", "'lyra'"),
+    ((*VENUE, "chain"), "mainnet", "the file", "curie-eth: chain 'mainnet' is not under [chains]"),
+    ((*SOURCE, "chain"), "mainnet", "the file", "lyra-eth: chain 'mainnet' is not under [chains]"),
+    (("signer", "kind"), "ledger-nano", "signer", "does not match any of the expected tags"),
+    (("signer", "kind"), None, "signer", "Unable to extract tag"),
+    (("signer", "key"), "0x" + "99" * 32, "signer.key", NAMED),
+    (("signer", "key"), "99" * 32, "signer.key", NAMED),
+    (("signer", "key"), 5, "signer.key", NAMED),
+    (("signer", "key"), ["env:VAULTKEEL_KEY"], "signer.key", NAMED),
+    (("signer", "key"), "env:NOWHERE", "signer.key", "the environment variable NOWHERE is not set"),
+    (("signer", "key"), "file:nowhere.key", "signer.key", "nowhere.key can't be read: No such file"),
+    (
+        ("signer",),
+        {"kind": "keystore", "keystore": "k.json", "password": "hunter22"},
+        "signer.password",
+        NAMED,
+    ),
+    (("signer",), {"kind": "watch", "address": "0x1"}, "signer.address", "40 hex digits"),
+    (
+        (*LOCALNET, "rpc_url"),
+        f"wss://node/{TOKEN}",
+        "chains.localnet.rpc_url",
+        "starts with http:// or https://",
+    ),
+    ((*LOCALNET, "rpc_url"), 8545, "chains.localnet.rpc_url", NAMED),
+    ((*LOCALNET, "rpc_url"), "env:NOWHERE", "chains.localnet.rpc_url", "NOWHERE is not set"),
+]
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "field", "why"),
+    MISTAKES,
+    ids=[f"{'.'.join(map(str, w))}={v!r}" for w, v, _, _ in MISTAKES],
+)
+def test_a_mistake_is_one_line_that_names_the_field(
+    write: Write, where: Where, value: Any, field: str, why: str
+) -> None:
+    told = mistake(write(where, value))
+    assert told.startswith(f"vaultkeel.toml: {field}: ")
+    assert why in told
+    for secret in (KEY[2:], "99" * 32, TOKEN, "hunter22"):
+        assert secret not in told
+
+
+def test_several_mistakes_are_the_first_and_a_count(write: Write) -> None:
+    told = mistake(write(LIMITS, {"max_order": 1.5, "typo": 1}))
+    assert told.startswith("vaultkeel.toml: books.0.limits.max_order: ")
+    assert told.endswith("(and 2 more)"), "the missing max_position, and the typo"
+
+
+def test_one_mistake_has_no_count(write: Write) -> None:
+    assert "more)" not in mistake(write((*LIMITS, "typo"), 1))
+
+
+class TestTogether:
+    def doubled(self, write: Write, **changes: Any) -> Path:
+        first = tomllib.loads(SHIPPED.read_text(encoding="utf-8"))["books"][0]
+        second = copy.deepcopy(first) | {"name": "second"}
+        second["venue"]["base_token"] = ADDRESS
+        second |= {name: value for name, value in changes.items() if name == "name"}
+        if changes.get("base_token") == "the same":
+            changes["base_token"] = first["venue"]["base_token"]
+        second["venue"] |= {name: value for name, value in changes.items() if name != "name"}
+        return write(("books",), [first, second])
+
+    def test_two_books_of_two_markets_are_fine(self, write: Write) -> None:
+        assert len(load_config(self.doubled(write)).books) == 2
+
+    @pytest.mark.parametrize("change", [{"name": "eth"}, {"base_token": "the same"}], ids=["name", "market"])
+    def test_two_books_of_one_name_or_market_are_refused(self, write: Write, change: dict[str, str]) -> None:
+        assert "two books share a name or a market of the venue" in mistake(self.doubled(write, **change))
+
+    def test_books_that_trade_on_several_chains_are_refused(self, write: Write) -> None:
+        path = self.doubled(write, chain="other")
+        text = path.read_text(encoding="utf-8")
+        path.write_text(
+            text + '\n[chains.other]\nchain_id = 10\nrpc_url = "http://other"\n', encoding="utf-8"
+        )
+        assert "the books trade on several chains" in mistake(path)
+
+    def test_live_trading_needs_a_key(self, write: Write) -> None:
+        watched = {"kind": "watch", "address": ADDRESS}
+        path = write(("signer",), watched)
+        assert load_config(path).signer.kind == "watch"
+        path.write_text(path.read_text(encoding="utf-8").replace('mode = "paper"', 'mode = "live"'))
+        assert 'mode "live" needs a signer that holds a key' in mistake(path)
+
+
+class TestFiles:
+    def test_a_missing_file_is_said_to_be_missing(self, tmp_path: Path) -> None:
+        path = tmp_path / "nowhere.toml"
+        assert mistake(path) == f"{path} can't be read: No such file or directory"
+        assert mistake(tmp_path) == f"{tmp_path} can't be read: Is a directory"
+
+    @pytest.mark.parametrize(
+        "content", [b"mode = ", b"[[books]", b"\xff\xfe", b'{"mode": "paper"}', b"a = 1\na = 2"]
+    )
+    def test_what_is_not_toml_is_said_to_be_none(self, tmp_path: Path, content: bytes) -> None:
+        path = tmp_path / "vaultkeel.toml"
+        path.write_bytes(content)
+        assert mistake(path).startswith(f"{path} is not TOML: ")
+
+    def test_an_empty_file_says_what_is_missing(self, tmp_path: Path) -> None:
+        path = tmp_path / "vaultkeel.toml"
+        path.write_text("")
+        assert "chains: Field required" in mistake(path)
+
+    def test_relative_paths_start_from_the_files_folder(
+        self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (tmp_path / "secrets").mkdir()
+        (tmp_path / "secrets" / "hedger.key").write_text(f"  {KEY}\n")
+        path = write(("signer",), {"kind": "key", "key": "file:secrets/hedger.key"})
+        monkeypatch.chdir(elsewhere)
+        for given in (path, Path("..") / path.name):
+            config = load_config(given)
+            assert config.ledger == tmp_path / "vaultkeel.db"
+            assert isinstance(config.signer, KeySigner)
+            assert config.signer.key.get_secret_value() == KEY
+
+    def test_absolute_paths_stay(self, write: Write, tmp_path: Path) -> None:
+        assert load_config(write(("ledger",), "/var/lib/vaultkeel.db")).ledger == Path(
+            "/var/lib/vaultkeel.db"
+        )
+
+    def test_the_default_ledger_lies_beside_the_file_too(self, write: Write, tmp_path: Path) -> None:
+        assert load_config(write(("ledger",), None)).ledger == tmp_path / "vaultkeel.db"
+
+
+class TestSecrets:
+    def config(self, write: Write, monkeypatch: pytest.MonkeyPatch) -> Config:
+        monkeypatch.setenv("RPC", f"https://rpc.invalid/{TOKEN}")
+        return load_config(write((*LOCALNET, "rpc_url"), "env:RPC"))
+
+    def test_a_secret_never_shows(self, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+        config = self.config(write, monkeypatch)
+        shown = [str(config), repr(config), config.model_dump_json(), str(config.model_dump())]
+        shown += [repr(config.signer), repr(config.chains), f"{config.chains['localnet'].rpc_url}"]
+        for text in shown:
+            assert KEY[2:] not in text
+            assert TOKEN not in text
+
+    def test_a_secret_is_there_for_who_asks(self, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+        config = self.config(write, monkeypatch)
+        assert config.chains["localnet"].rpc_url.get_secret_value() == f"https://rpc.invalid/{TOKEN}"
+
+    def test_an_rpc_address_that_is_written_out_is_a_secret_too(self, write: Write) -> None:
+        config = load_config(write((*LOCALNET, "rpc_url"), f"https://rpc.invalid/{TOKEN}"))
+        assert TOKEN not in repr(config) + config.model_dump_json()
+
+    @pytest.mark.parametrize(
+        ("where", "value"),
+        [
+            (("signer", "key"), KEY),
+            ((*LOCALNET, "rpc_url"), f"ftp://rpc.invalid/{TOKEN}"),
+            ((*LOCALNET, "rpc_url"), [f"https://rpc.invalid/{TOKEN}"]),
+            (("signer",), f"key = {KEY}"),
+            (("signer",), [KEY]),
+        ],
+    )
+    def test_a_misplaced_secret_is_in_no_error_and_no_traceback(
+        self, write: Write, where: Where, value: Any
+    ) -> None:
+        try:
+            load_config(write(where, value))
+        except ConfigError as error:
+            shown = "".join(traceback.format_exception(error)) + repr(error)
+        assert KEY[2:] not in shown
+        assert TOKEN not in shown
+
+    def test_a_secret_that_cant_be_read_is_not_quoted(self, write: Write, tmp_path: Path) -> None:
+        (tmp_path / "key").write_bytes(b"\xff" + KEY.encode())
+        told = mistake(write(("signer", "key"), "file:key"))
+        assert told.startswith("vaultkeel.toml: signer.key: ")
+        assert KEY[2:] not in told
+
+    def test_an_empty_variable_is_as_good_as_none(
+        self, write: Write, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("VAULTKEEL_KEY", "")
+        assert "the environment variable VAULTKEEL_KEY is not set" in mistake(write())

@@ -1,0 +1,217 @@
+"""The mandate: two functions of one contract within bounds, and nothing else on the exact transaction."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from builders import CHAIN_ID, CURIE, ScriptedCurie, address, intent, venue_state
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.chain.contracts import contract
+from bot.chain.mandate import Mandate, Rule
+from bot.core.units import from_raw
+from bot.errors import OrderRejected
+from bot.ports import TxCall, UnsignedTx
+
+VENUE = ScriptedCurie(venue_state())
+HOUSE = contract("curie_clearing_house", CURIE.clearing_house)
+MAX_ORDER = Decimal(60)
+MANDATE = Mandate(CHAIN_ID, VENUE.rules(MAX_ORDER), max_gas=5_000_000, max_fee_wei=50 * 10**9)
+
+BUY = VENUE.prepare(intent(size="5"), venue_state())
+SELL = VENUE.prepare(intent(size="-60"), venue_state())
+CLOSE = VENUE.prepare(intent(size="5"), venue_state("-5"))
+
+
+def tx(call: TxCall = BUY, **changes: Any) -> UnsignedTx:
+    values: dict[str, Any] = {
+        "chain_id": CHAIN_ID,
+        "nonce": 3,
+        "call": call,
+        "gas": 5_000_000,
+        "max_fee_wei": 50 * 10**9,
+        "tip_wei": 50 * 10**9,
+    }
+    return UnsignedTx(**(values | changes))
+
+
+def refused(why: str, transaction: UnsignedTx) -> None:
+    with pytest.raises(OrderRejected, match=f"^mandate: .*{why}"):
+        MANDATE.check(transaction)
+
+
+def order(**changes: Any) -> TxCall:
+    params = HOUSE.abi.decode_input(BUY.data)[1]["params"]
+    return replace(BUY, data=HOUSE.abi.encode("openPosition", params | changes))
+
+
+@pytest.mark.parametrize("call", [BUY, SELL, CLOSE], ids=["buy", "largest sale", "close"])
+def test_an_order_at_every_limit_is_allowed(call: TxCall) -> None:
+    MANDATE.check(tx(call))
+
+
+@pytest.mark.parametrize("chain_id", [1, 0, CHAIN_ID + 1])
+def test_another_chain_is_refused(chain_id: int) -> None:
+    refused(f"chain id {chain_id} is not {CHAIN_ID}", tx(chain_id=chain_id))
+
+
+@pytest.mark.parametrize("to", [CURIE.vault, CURIE.base_token, address(99), "", "0x"])
+def test_another_contract_is_refused(to: str) -> None:
+    refused("is not a contract that may be called", tx(replace(BUY, to=to)))
+
+
+def test_the_case_of_an_address_makes_no_difference() -> None:
+    mixed = "0xcA11bde05977b3631167028862bE2a173976CA11"
+    rules = tuple(
+        Rule(replace(rule.contract, address=mixed), rule.function, rule.check) for rule in MANDATE.rules
+    )
+    for to in (mixed, mixed.lower()):
+        replace(MANDATE, rules=rules).check(tx(replace(BUY, to=to)))
+
+
+@pytest.mark.parametrize("call", [BUY, CLOSE])
+def test_a_function_without_a_rule_is_refused(call: TxCall) -> None:
+    for rule in MANDATE.rules:
+        narrow = replace(MANDATE, rules=tuple(r for r in MANDATE.rules if r is not rule))
+        function = HOUSE.abi.decode_input(call.data)[0]
+        if rule.function == function:
+            with pytest.raises(OrderRejected, match=f"{function} at {CURIE.clearing_house} is not allowed"):
+                narrow.check(tx(call))
+        else:
+            narrow.check(tx(call))
+
+
+def test_a_function_that_the_abi_does_not_know_is_refused() -> None:
+    erc20 = contract("erc20", CURIE.clearing_house)
+    for data in (
+        erc20.abi.encode("balanceOf", address(1)),
+        erc20.abi.encode("approve", address(1), 2**256 - 1),
+    ):
+        refused("no function with selector", tx(replace(BUY, data=data)))
+
+
+@pytest.mark.parametrize("function", ["openPosition", "closePosition"])
+def test_another_market_is_refused(function: str) -> None:
+    call = BUY if function == "openPosition" else CLOSE
+    params = HOUSE.abi.decode_input(call.data)[1]["params"] | {"baseToken": address(66)}
+    refused(f"{address(66)} is not the market", tx(replace(call, data=HOUSE.abi.encode(function, params))))
+
+
+@pytest.mark.parametrize(
+    ("amount", "allowed"),
+    [(1, True), (60 * 10**18, True), (60 * 10**18 + 1, False), (0, False), (2**256 - 1, False)],
+)
+def test_an_amount_is_above_nothing_and_at_most_the_largest_order(amount: int, allowed: bool) -> None:
+    if allowed:
+        MANDATE.check(tx(order(amount=amount)))
+    else:
+        refused("an order of", tx(order(amount=amount)))
+
+
+@pytest.mark.parametrize("call", [BUY, SELL, CLOSE])
+def test_an_order_without_a_price_bound_is_refused(call: TxCall) -> None:
+    function, arguments = HOUSE.abi.decode_input(call.data)
+    unbound = HOUSE.abi.encode(function, arguments["params"] | {"oppositeAmountBound": 0})
+    refused("needs a price bound", tx(replace(call, data=unbound)))
+
+
+@pytest.mark.parametrize(("sells", "exact_input"), [(True, False), (False, True)])
+def test_an_amount_in_quote_units_is_refused(sells: bool, exact_input: bool) -> None:
+    refused("must be in base units", tx(order(isBaseToQuote=sells, isExactInput=exact_input)))
+
+
+@pytest.mark.parametrize("value", [1, 10**18, -1])
+def test_native_coin_is_never_sent_along(value: int) -> None:
+    refused("a value of", tx(replace(BUY, value=value)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"gas": 5_000_001}, "a gas limit of 5000001"),
+        ({"max_fee_wei": 50 * 10**9 + 1}, "a fee of"),
+        ({"max_fee_wei": 10**9, "tip_wei": 10**9 + 1}, "a fee of"),
+        ({"tip_wei": -1}, "a fee of"),
+    ],
+    ids=["gas", "fee", "tip above the fee", "negative tip"],
+)
+def test_gas_and_fees_above_their_limits_are_refused(changes: dict[str, int], why: str) -> None:
+    refused(why, tx(**changes))
+
+
+@pytest.mark.parametrize("tail", [b"\x00", bytes(32), b"\xde\xad"])
+@pytest.mark.parametrize("call", [BUY, CLOSE])
+def test_bytes_behind_the_arguments_are_refused(call: TxCall, tail: bytes) -> None:
+    refused("not in its canonical form", tx(replace(call, data=call.data + tail)))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", BUY.data[:3], BUY.data[:4], BUY.data[:-1], BUY.data[:4] + b"\xff" * 256]
+)
+def test_calldata_that_does_not_decode_is_refused(data: bytes) -> None:
+    refused("", tx(replace(BUY, data=data)))
+
+
+def test_a_dirty_byte_beside_an_address_is_refused() -> None:
+    dirty = bytearray(BUY.data)
+    dirty[4] = 1
+    refused("", tx(replace(BUY, data=bytes(dirty))))
+
+
+def check_bounds(data: bytes) -> None:
+    """What the mandate let through, held against the bounds by this test's own reading of it."""
+    function, arguments = HOUSE.abi.decode_input(data)
+    params = arguments["params"]
+    assert HOUSE.abi.encode(function, params) == data
+    assert params["baseToken"] == CURIE.base_token
+    assert params["oppositeAmountBound"] > 0
+    if function == "openPosition":
+        assert 0 < from_raw(params["amount"], 18) <= MAX_ORDER
+        assert params["isExactInput"] is params["isBaseToQuote"]
+    else:
+        assert function == "closePosition"
+
+
+def flipped(data: bytes, at: int, bits: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ bits]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize("call", [BUY, SELL, CLOSE], ids=["buy", "sell", "close"])
+def test_any_flipped_bit_is_refused_or_leaves_an_order_within_all_bounds(call: TxCall) -> None:
+    outcomes = set()
+    for at in range(len(call.data)):
+        for bit in range(8):
+            data = flipped(call.data, at, 1 << bit)
+            try:
+                MANDATE.check(tx(replace(call, data=data)))
+            except OrderRejected:
+                outcomes.add("refused")
+            else:
+                outcomes.add("allowed")
+                check_bounds(data)
+    assert outcomes == {"refused", "allowed"}, "a deadline may change, a market may not"
+
+
+def mutations(data: bytes) -> st.SearchStrategy[bytes]:
+    flips: Callable[..., bytes] = flipped
+    one = st.builds(flips, st.just(data), st.integers(0, len(data) - 1), st.integers(1, 255))
+    word = st.builds(
+        lambda at, value: data[: 4 + 32 * at] + value.to_bytes(32, "big") + data[36 + 32 * at :],
+        st.integers(0, len(data) // 32 - 1),
+        st.one_of(st.integers(0, 2**256 - 1), st.integers(0, 2), st.just(60 * 10**18 + 1)),
+    )
+    cut = st.builds(lambda at: data[:at], st.integers(0, len(data) - 1))
+    longer = st.builds(lambda tail: data + tail, st.binary(min_size=1, max_size=64))
+    return st.one_of(one, word, cut, longer)
+
+
+@given(st.one_of(mutations(BUY.data), mutations(SELL.data), mutations(CLOSE.data), st.binary(max_size=300)))
+def test_any_mutation_is_refused_or_leaves_an_order_within_all_bounds(data: bytes) -> None:
+    try:
+        MANDATE.check(tx(replace(BUY, data=data)))
+    except OrderRejected:
+        return
+    check_bounds(data)
