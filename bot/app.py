@@ -1,12 +1,14 @@
 """From a Config to a Desk: the only file that names concrete classes."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from eth_utils.address import to_checksum_address
+from pydantic import SecretStr
 
-from bot.chain.client import Client
+from bot.chain.client import Client, Provider, ProviderRules
 from bot.chain.contracts import contract
 from bot.chain.mandate import Mandate
 from bot.chain.sender import FeeRules, Sender
@@ -84,12 +86,7 @@ class App:
 def build(config: Config) -> App:
     """Everything of a configuration, put together. Speaks to no chain yet; ConfigError where a part is unusable."""
     signer = make_signer(config)
-    clients = {
-        name: Client(
-            name, chain.rpc_url.get_secret_value(), timeout_s=chain.timeout_s, read_tries=chain.read_tries
-        )
-        for name, chain in config.chains.items()
-    }
+    clients = {name: make_client(name, chain) for name, chain in config.chains.items()}
     ledger = open_ledger(config.ledger)
     for name, chain in config.chains.items():
         ledger.bind(name, chain.chain_id, chain.instance, signer.address)
@@ -110,6 +107,25 @@ def make_signer(config: Config) -> Signer:
             return signer_from_keystore(path, password.get_secret_value())
         case WatchSigner(address=address):
             return WatchOnly(to_checksum_address(address))
+
+
+def make_client(name: str, chain: ChainConfig) -> Client:
+    """The chain's providers, each called by its place in the configuration."""
+
+    def providers(role: str, urls: Sequence[SecretStr]) -> list[Provider]:
+        return [
+            Provider(f"{name} {role} {place}", url.get_secret_value(), chain.timeout_s)
+            for place, url in enumerate(urls, start=1)
+        ]
+
+    read = providers("provider", chain.rpc_urls)
+    rules = ProviderRules(
+        quorum=chain.quorum,
+        max_lag_blocks=chain.max_lag_blocks,
+        set_aside_s=chain.set_aside_s,
+        read_tries=chain.read_tries,
+    )
+    return Client(name, read, providers("sender", chain.send_urls) or read, rules)
 
 
 def make_access(client: Client, chain: ChainConfig) -> ChainAccess:

@@ -81,9 +81,18 @@ class Runner:
 def run(desk: Desk, interval_s: int, announce: Callable[[str], None]) -> Runner:
     """Ticks until SIGTERM or SIGINT, then drains. Returns the runner; its `fatal` says why it ended by itself."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    # Threads that numeric libraries started don't block signals. While the main thread drains, a second one would be
-    # delivered to such a thread and end the process in the middle of an order.
-    before = {number: signal.signal(number, _ignore) for number in SIGNALS}
+    ending = threading.Event()
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        """Threads that numeric libraries started don't block signals, so that one may be delivered to them.
+
+        Before the end it belongs to the wait below. While the main thread drains it is dropped: it would end the
+        process in the middle of an order.
+        """
+        if not ending.is_set():
+            signal.raise_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in SIGNALS}
     runner = Runner(desk, interval_s)
     scheduler = BackgroundScheduler(
         executors={"default": ThreadPoolExecutor(1)},
@@ -96,6 +105,7 @@ def run(desk: Desk, interval_s: int, announce: Callable[[str], None]) -> Runner:
     scheduler.start()
     try:
         received = signal.sigwait(SIGNALS)
+        ending.set()
         if runner.fatal is None:
             announce(f"{signal.Signals(received).name} received: finishing the tick in flight")
         scheduler.pause()
@@ -106,7 +116,3 @@ def run(desk: Desk, interval_s: int, announce: Callable[[str], None]) -> Runner:
         for number, handler in before.items():
             signal.signal(number, handler)
     return runner
-
-
-def _ignore(_number: int, _frame: FrameType | None) -> None:
-    """Takes a signal that came after the one that ended the run."""

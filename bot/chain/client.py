@@ -1,241 +1,296 @@
-"""One chain's node: pinned heads, reads that are retried, and sends that never are.
+"""One chain through several nodes: heads that they agree on, reads that fail over, sends that are never repeated.
 
-Nothing here puts an RPC address into an error or a log: it may hold a token.
+What a trade rests on is asked of a quorum and compared at one block hash. Anything else is asked of one provider,
+and of the next where that one fails.
 """
 
 import re
+import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any, Self, TypeVar
 
-import requests
-from hexbytes import HexBytes
+import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-from web3 import HTTPProvider
-from web3.exceptions import BadResponseFormat
-from web3.types import RPCEndpoint
 
+from bot.chain.pool import Health, Pool, ProviderRules
+from bot.chain.provider import Provider, Refused, RevertError
 from bot.core.model import BlockRef
 from bot.errors import DataError, OutcomeUnknown, TransientError, VaultkeelError
-from bot.ports import Log, Receipt, TxCall
+from bot.ports import Receipt, TxCall
+
+__all__ = ["Client", "Health", "Provider", "ProviderRules", "RevertError"]
 
 T = TypeVar("T")
+Head = tuple[Provider, BlockRef]
 
-BLOCK_GONE = -32001
-SHORTEST_TOKEN = 8
+log = structlog.get_logger("vaultkeel.chain")
 
-
-class RevertError(VaultkeelError):
-    """An eth_call or a gas estimate reverted. `data` is the revert's undecoded reason."""
-
-    def __init__(self, message: str, data: bytes) -> None:
-        super().__init__(message)
-        self.data = data
+HAS_IT = re.compile(r"\balready ?(known|imported)\b", re.IGNORECASE)
+WORD = 32
 
 
 class Client:
-    """Speaks to one chain. `chain` is its name in the configuration, `newest` the last head that it was told."""
+    """Speaks to one chain. `chain` is its name in the configuration, `newest` the last head that it was told.
+
+    Transactions go to `senders`, which may be the `providers` that are read, or a private relay. Every read can raise
+    a TransientError (no answer, or no quorum) and a DataError (an answer that makes no sense, or providers that
+    disagree).
+    """
 
     newest: BlockRef | None = None
 
-    def __init__(self, chain: str, url: str, *, timeout_s: float = 10.0, read_tries: int = 3) -> None:
+    def __init__(
+        self,
+        chain: str,
+        providers: Sequence[Provider],
+        senders: Sequence[Provider],
+        rules: ProviderRules,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.chain = chain
-        self._tokens = _tokens_in(url)
-        self._provider = HTTPProvider(
-            url, request_kwargs={"timeout": timeout_s}, exception_retry_configuration=None
-        )
+        self._pool = Pool(chain, providers, rules, now)
+        self._senders = tuple(senders)
         self._retrying = Retrying(
-            stop=stop_after_attempt(read_tries),
+            stop=stop_after_attempt(rules.read_tries),
             wait=wait_random_exponential(multiplier=0.1, max=2.0),
             retry=retry_if_exception_type(TransientError),
             reraise=True,
         )
 
+    @classmethod
+    def of_one(cls, chain: str, url: str, *, timeout_s: float = 10.0) -> Self:
+        """A client of one node, which is believed."""
+        provider = Provider(chain, url, timeout_s)
+        return cls(chain, [provider], [provider], ProviderRules())
+
+    def health(self) -> tuple[Health, ...]:
+        """The providers that are read, as they were last seen. Asks nothing."""
+        return self._pool.health()
+
     def head(self) -> BlockRef:
-        """The latest block."""
-        self.newest = self._read(
-            lambda: _block_ref(self.chain, self._request("eth_getBlockByNumber", ["latest", False]))
-        )
+        """The latest block that a quorum has: the lowest of its heads, with one hash."""
+        self.newest = self._retrying(lambda: self._agreed(self._pool.several(self._latest, everyone=True)))
         return self.newest
 
     def opening(self, addresses: Sequence[str]) -> tuple[int, BlockRef, dict[str, bool]]:
-        """Chain id, latest block, and which addresses hold code, in one round trip."""
+        """Chain id, latest block, and which addresses hold code, in one round trip to each provider."""
+        return self._retrying(lambda: self._opening(addresses))
+
+    def call_at(self, block_hash: str, to: str, data: bytes, gas: int) -> bytes:
+        """An eth_call at exactly this block (EIP-1898), byte for byte the same at every provider of a quorum.
+
+        TransientError where a reorg removed the block.
+        """
+        where = {"blockHash": block_hash, "requireCanonical": True}
+        params = [{"to": to, "data": "0x" + data.hex(), "gas": hex(gas)}, where]
+
+        def ask(provider: Provider) -> bytes | RevertError:
+            try:
+                return provider.data("eth_call", params)
+            except RevertError as error:  # an answer too, which the others must share
+                return error
+
+        (first, answer), *others = self._retrying(lambda: self._pool.several(ask))
+        for other, theirs in others:
+            difference = _difference(answer, theirs)
+            if difference:
+                raise self._disagreement(first, other, f"a read at {to} at block {block_hash}: {difference}")
+        if isinstance(answer, RevertError):
+            raise DataError(f"{self.chain}: a batched read at {to} failed: {answer}") from answer
+        return answer
+
+    def preflight(self, account: str, call: TxCall) -> bytes:
+        """What `call` would return if `account` sent it now. Raises RevertError."""
+        params = [_as_call(account, call), "pending"]
+        return self._first(lambda provider: provider.data("eth_call", params))
+
+    def estimate_gas(self, account: str, call: TxCall) -> int:
+        """Gas units that `call` would use if `account` sent it now, without any margin. Raises RevertError."""
+        return self._number("eth_estimateGas", [_as_call(account, call)])
+
+    def nonces(self, account: str) -> tuple[int, int]:
+        """The next nonce by mined transactions, and by pending ones too."""
+
+        def ask(provider: Provider) -> tuple[int, int]:
+            method = "eth_getTransactionCount"
+            mined, pending = provider.batch([(method, [account, tag]) for tag in ("latest", "pending")])
+            with provider.expecting(method):
+                return int(mined, 16), int(pending, 16)
+
+        return self._first(ask)
+
+    def buried_nonce(self, account: str, depth: int) -> int:
+        """The next nonce as `depth` blocks below the head show it: the lowest that a quorum tells.
+
+        A node may count a block's nonces before it serves the block's receipts, so the head itself proves nothing.
+        """
+        params = [account, hex(max(self.head().number - depth, 0))]
+        answers = self._retrying(
+            lambda: self._pool.several(lambda p: p.number("eth_getTransactionCount", params))
+        )
+        return min(nonce for _, nonce in answers)
+
+    def balance(self, account: str) -> int:
+        """Native balance in wei at the latest block."""
+        return self._number("eth_getBalance", [account, "latest"])
+
+    def send(self, raw: bytes) -> None:
+        """Sends signed bytes once to every sender; one that accepts them, or has them already, is enough.
+
+        Without one it is OutcomeUnknown, whatever they said: the bytes stay valid until their nonce is used. The hash
+        that a node answers is not looked at.
+        """
+        doubts: list[str] = []
+        for sender in self._senders:
+            try:
+                sender.request("eth_sendRawTransaction", ["0x" + raw.hex()])
+            except Refused as error:
+                if not HAS_IT.search(error.said):
+                    doubts.append(str(error))
+            except VaultkeelError as error:
+                doubts.append(str(error))
+        if len(doubts) == len(self._senders):
+            raise OutcomeUnknown(f"{self.chain}: no node confirmed a sent order: {'; '.join(doubts)}")
+        if doubts:
+            log.info("sent, but not every node took it", chain=self.chain, why="; ".join(doubts))
+
+    def fees(self, min_tip_wei: int) -> tuple[int, int]:
+        """(fee cap, tip) per gas unit in wei: twice the next base fee plus the median recent tip (EIP-1559)."""
+
+        def ask(provider: Provider) -> tuple[int, int]:
+            history = provider.request("eth_feeHistory", [hex(5), "latest", [50]])
+            with provider.expecting("eth_feeHistory"):
+                rewards = sorted(int(block[0], 16) for block in history.get("reward") or [] if block)
+                tip = max(min_tip_wei, rewards[len(rewards) // 2] if rewards else 0)
+                return 2 * int(history["baseFeePerGas"][-1], 16) + tip, tip
+
+        return self._first(ask)
+
+    def receipt(self, tx_hash: str) -> tuple[Receipt, int] | None:
+        """A transaction's receipt and its depth (1 = in the head), while its block is canonical.
+
+        With a quorum of two or more, two providers must show it in the same block. None means that they don't yet,
+        not that the transaction is gone.
+        """
+        return self._retrying(lambda: self._receipt(tx_hash))
+
+    def instance(self) -> str:
+        """anvil's instance id, which changes with every chain that it starts; "" where the node isn't anvil."""
+        try:
+            return str(self._pool.first(lambda p: p.request("anvil_metadata", []))["instanceId"])
+        except (DataError, KeyError, TypeError):
+            return ""
+
+    def batch(self, asked: Sequence[tuple[str, list[Any]]]) -> list[Any]:
+        """Several requests in one round trip to one provider, answers in order. The first error in it is raised."""
+        return self._first(lambda provider: provider.batch(asked))
+
+    def _first(self, ask: Callable[[Provider], T]) -> T:
+        return self._retrying(lambda: self._pool.first(ask))
+
+    def _number(self, method: str, params: list[Any]) -> int:
+        return self._first(lambda provider: provider.number(method, params))
+
+    def _latest(self, provider: Provider) -> BlockRef:
+        if not self._pool.needs_vetting(provider):
+            return provider.block(self.chain, "latest")
+        chain_id, head = provider.batch([("eth_chainId", []), ("eth_getBlockByNumber", ["latest", False])])
+        with provider.expecting("eth_chainId"):
+            self._pool.vet(provider, int(chain_id, 16))
+        return provider.as_block(self.chain, "latest", head)
+
+    def _agreed(self, told: Sequence[Head]) -> BlockRef:
+        """The lowest head of a quorum, which the others have at that height too."""
+        heads = self._pool.abreast(told)
+        first, lowest = min(heads, key=lambda each: each[1].number)
+        for other, head in heads:
+            theirs = head if head.number == lowest.number else other.block(self.chain, hex(lowest.number))
+            if theirs != lowest:
+                what = "hash" if theirs.hash != lowest.hash else "header"
+                mine, its = (lowest.hash, theirs.hash) if what == "hash" else (lowest, theirs)
+                raise self._disagreement(
+                    first, other, f"the {what} of block {lowest.number}: {mine} and {its}"
+                )
+        return lowest
+
+    def _opening(self, addresses: Sequence[str]) -> tuple[int, BlockRef, dict[str, bool]]:
         asked: list[tuple[str, list[Any]]] = [
             ("eth_chainId", []),
             ("eth_getBlockByNumber", ["latest", False]),
         ]
         asked += [("eth_getCode", [address, "latest"]) for address in addresses]
-        answers = self.batch(asked)
-        codes = {
-            address: answer not in ("0x", "") for address, answer in zip(addresses, answers[2:], strict=True)
-        }
-        self.newest = _block_ref(self.chain, answers[1])
-        return int(answers[0], 16), self.newest, codes
 
-    def call_at(self, block_hash: str, to: str, data: bytes, gas: int) -> bytes:
-        """An eth_call at exactly this block (EIP-1898). TransientError where a reorg removed the block."""
-        where = {"blockHash": block_hash, "requireCanonical": True}
-        transaction = {"to": to, "data": "0x" + data.hex(), "gas": hex(gas)}
-        try:
-            return bytes(HexBytes(self._read(lambda: self._request("eth_call", [transaction, where]))))
-        except RevertError as error:
-            raise DataError(f"{self.chain}: a batched read at {to} failed: {error}") from error
+        def ask(provider: Provider) -> tuple[int, BlockRef, dict[str, bool]]:
+            chain_id, head, *codes = provider.batch(asked)
+            with provider.expecting("eth_chainId"):
+                number = int(chain_id, 16)
+            has_code = {a: code not in ("0x", "", None) for a, code in zip(addresses, codes, strict=True)}
+            return number, provider.as_block(self.chain, "latest", head), has_code
 
-    def preflight(self, account: str, call: TxCall) -> bytes:
-        """What `call` would return if `account` sent it now. Raises RevertError."""
-        transaction = _as_call(account, call)
-        return bytes(HexBytes(self._read(lambda: self._request("eth_call", [transaction, "pending"]))))
+        told = self._pool.several(ask, everyone=True)
+        first, (chain_id, _, has_code) = told[0]
+        for other, (theirs, _, _) in told[1:]:
+            if theirs != chain_id:
+                raise self._disagreement(first, other, f"the chain id: {chain_id} and {theirs}")
+        self._pool.found_chain(chain_id, [provider for provider, _ in told])
+        self.newest = self._agreed([(provider, head) for provider, (_, head, _) in told])
+        for other, (_, _, theirs_) in told[1 : self._pool.quorum]:
+            for address in addresses:
+                if theirs_[address] != has_code[address]:
+                    raise self._disagreement(first, other, f"whether there is a contract at {address}")
+        return chain_id, self.newest, has_code
 
-    def estimate_gas(self, account: str, call: TxCall) -> int:
-        """Gas units that `call` would use if `account` sent it now, without any margin. Raises RevertError."""
-        return int(self._read(lambda: self._request("eth_estimateGas", [_as_call(account, call)])), 16)
+    def _receipt(self, tx_hash: str) -> tuple[Receipt, int] | None:
+        needed = min(2, self._pool.quorum)
+        found: list[tuple[Provider, Receipt, int]] = []
+        failures: list[TransientError | DataError] = []
+        without = 0
+        for provider, answer in self._pool.each(lambda p: p.receipt(tx_hash)):
+            if isinstance(answer, TransientError | DataError):
+                failures.append(answer)
+                continue
+            if answer is None:
+                without += 1
+                if without > self._pool.size - needed:
+                    return None  # those that are left can't be enough
+                continue
+            found.append((provider, *answer))
+            agreed = [each for each in found if each[1].block_hash == answer[0].block_hash]
+            if len(agreed) >= needed:
+                return self._agreed_receipt(agreed)
+        if len(found) + without < needed:
+            raise self._pool.no_quorum(failures)
+        return None
 
-    def nonces(self, account: str) -> tuple[int, int]:
-        """The next nonce by mined transactions, and by pending ones too."""
-        answers = self.batch([("eth_getTransactionCount", [account, tag]) for tag in ("latest", "pending")])
-        return int(answers[0], 16), int(answers[1], 16)
+    def _agreed_receipt(self, shown: Sequence[tuple[Provider, Receipt, int]]) -> tuple[Receipt, int]:
+        first, receipt, _ = shown[0]
+        for other, theirs, _ in shown[1:]:
+            if _meaning(theirs) != _meaning(receipt):
+                raise self._disagreement(first, other, f"what transaction {receipt.tx_hash} did")
+        return receipt, min(depth for _, _, depth in shown)
 
-    def buried_nonce(self, account: str, depth: int) -> int:
-        """The next nonce as `depth` blocks below the head show it.
-
-        A node may count a block's nonces before it serves the block's receipts, so the head itself proves nothing.
-        """
-        number = max(self.head().number - depth, 0)
-        return int(self._read(lambda: self._request("eth_getTransactionCount", [account, hex(number)])), 16)
-
-    def balance(self, account: str) -> int:
-        """Native balance in wei at the latest block."""
-        return int(self._read(lambda: self._request("eth_getBalance", [account, "latest"])), 16)
-
-    def send(self, raw: bytes) -> None:
-        """Sends signed bytes once. Any doubt is OutcomeUnknown: the bytes stay valid until their nonce is used."""
-        try:
-            self._request("eth_sendRawTransaction", ["0x" + raw.hex()])
-        except (TransientError, DataError) as error:
-            raise OutcomeUnknown(f"{self.chain}: the node did not confirm a sent order: {error}") from error
-
-    def fees(self, min_tip_wei: int) -> tuple[int, int]:
-        """(fee cap, tip) per gas unit in wei: twice the next base fee plus the median recent tip (EIP-1559)."""
-        history = self._read(lambda: self._request("eth_feeHistory", [hex(5), "latest", [50]]))
-        rewards = sorted(int(block[0], 16) for block in history.get("reward") or [] if block)
-        tip = max(min_tip_wei, rewards[len(rewards) // 2] if rewards else 0)
-        return 2 * int(history["baseFeePerGas"][-1], 16) + tip, tip
-
-    def receipt(self, tx_hash: str) -> tuple[Receipt, int] | None:
-        """A transaction's receipt and its depth (1 = in the head), while its block is canonical."""
-        found, head = self.batch(
-            [("eth_getTransactionReceipt", [tx_hash]), ("eth_getBlockByNumber", ["latest", False])]
-        )
-        if found is None:
-            return None
-        block = self._read(lambda: self._request("eth_getBlockByNumber", [found["blockNumber"], False]))
-        if block is None or block["hash"] != found["blockHash"]:
-            return None
-        receipt = _receipt(tx_hash, found)
-        return receipt, int(head["number"], 16) - receipt.block_number + 1
-
-    def instance(self) -> str:
-        """anvil's instance id, which changes with every chain that it starts; "" where the node isn't anvil."""
-        try:
-            return str(self._request("anvil_metadata", [])["instanceId"])
-        except (DataError, KeyError, TypeError):
-            return ""
-
-    def batch(self, asked: Sequence[tuple[str, list[Any]]]) -> list[Any]:
-        """Several requests in one round trip, answers in order. The first error in it is raised."""
-        return self._read(lambda: self._batch(asked))
-
-    def _read(self, ask: Callable[[], T]) -> T:
-        return self._retrying(ask)
-
-    def _batch(self, asked: Sequence[tuple[str, list[Any]]]) -> list[Any]:
-        requests_ = [(RPCEndpoint(method), params) for method, params in asked]
-        answers = self._speak(lambda: self._provider.make_batch_request(requests_))
-        if not isinstance(answers, list) or len(answers) != len(asked):
-            raise TransientError(f"{self.chain}: the node gave a short answer to a batch of {len(asked)}")
-        return [self._result(method, answer) for (method, _), answer in zip(asked, answers, strict=True)]
-
-    def _request(self, method: str, params: list[Any]) -> Any:
-        answer = self._speak(lambda: self._provider.make_request(RPCEndpoint(method), params))
-        return self._result(method, answer)
-
-    def _speak(self, ask: Callable[[], T]) -> T:
-        try:
-            return ask()
-        except requests.exceptions.Timeout:
-            raise TransientError(f"{self.chain}: the node did not answer in time") from None
-        except requests.exceptions.HTTPError as error:
-            status = "an error" if error.response is None else error.response.status_code
-            raise TransientError(f"{self.chain}: the node answered HTTP {status}") from None
-        except OSError as error:  # of requests too: its exceptions are OSErrors
-            raise TransientError(
-                f"{self.chain}: the node can't be reached ({type(error).__name__})"
-            ) from None
-        except (ValueError, BadResponseFormat):
-            raise TransientError(f"{self.chain}: the node's answer is not JSON-RPC") from None
-
-    def _result(self, method: str, answer: Any) -> Any:
-        error = answer.get("error") if isinstance(answer, dict) else {"message": "not an object"}
-        if not error:
-            return answer.get("result")
-        if not isinstance(error, dict):
-            error = {"message": error}
-        code, message = error.get("code"), self._clean(str(error.get("message", error)))
-        if code == BLOCK_GONE:
-            raise TransientError(f"{self.chain}: the pinned block is no longer there ({message})")
-        data = error.get("data")
-        if method in ("eth_call", "eth_estimateGas") and (isinstance(data, str) or "revert" in message):
-            raise RevertError(message, bytes(HexBytes(data)) if isinstance(data, str) else b"")
-        raise DataError(f"{self.chain}: {method}: {message}")
-
-    def _clean(self, message: str) -> str:
-        """A node's own words without addresses, and without a token of ours that it quotes."""
-        message = re.sub(r"\w+://\S+", "<address>", message)
-        for token in self._tokens:
-            message = message.replace(token, "<token>")
-        return message
-
-
-def _tokens_in(url: str) -> tuple[str, ...]:
-    """What may be a token in an RPC address, longest first."""
-    parts = urlsplit(url)
-    values = [value for _, value in parse_qsl(parts.query)]
-    found = {*parts.path.split("/"), *values, parts.username or "", parts.password or ""}
-    return tuple(sorted((part for part in found if len(part) >= SHORTEST_TOKEN), key=len, reverse=True))
+    def _disagreement(self, one: Provider, other: Provider, what: str) -> DataError:
+        return DataError(f"{self.chain}: {one.name} and {other.name} disagree on {what}")
 
 
 def _as_call(account: str, call: TxCall) -> dict[str, str]:
     return {"from": account, "to": call.to, "data": "0x" + call.data.hex(), "value": hex(call.value)}
 
 
-def _block_ref(chain: str, block: Any) -> BlockRef:
-    if not isinstance(block, dict):
-        raise DataError(f"{chain}: the node has no latest block")
-    return BlockRef(
-        chain=chain,
-        number=int(block["number"], 16),
-        hash=block["hash"],
-        timestamp=int(block["timestamp"], 16),
-        base_fee_wei=int(block.get("baseFeePerGas", "0x0"), 16),
-    )
+def _meaning(receipt: Receipt) -> tuple[object, ...]:
+    """What a receipt says happened. Nodes write the case of an address, and the parts of a fee, in their own ways."""
+    logs = tuple((log_.address.lower(), log_.topics, log_.data) for log_ in receipt.logs)
+    return receipt.succeeded, receipt.block_number, logs
 
 
-def _receipt(tx_hash: str, found: dict[str, Any]) -> Receipt:
-    gas_used = int(found["gasUsed"], 16)
-    l1_fee = int(found.get("l1Fee") or "0x0", 16)
-    return Receipt(
-        tx_hash=tx_hash,
-        succeeded=int(found["status"], 16) == 1,
-        block_number=int(found["blockNumber"], 16),
-        block_hash=found["blockHash"],
-        gas_used=gas_used,
-        gas_cost_wei=gas_used * int(found["effectiveGasPrice"], 16) + l1_fee,
-        logs=tuple(
-            Log(
-                address=log["address"],
-                topics=tuple(bytes(HexBytes(topic)) for topic in log["topics"]),
-                data=bytes(HexBytes(log["data"])),
-            )
-            for log in found["logs"]
-        ),
-    )
+def _difference(mine: bytes | RevertError, theirs: bytes | RevertError) -> str:
+    """How two answers to one eth_call differ; "" where they don't."""
+    if isinstance(mine, RevertError) or isinstance(theirs, RevertError):
+        said = ["reverts" if isinstance(answer, RevertError) else "answers" for answer in (mine, theirs)]
+        return "" if said[0] == said[1] else f"one {said[0]}, the other {said[1]}"
+    if len(mine) != len(theirs):
+        return f"{len(mine)} and {len(theirs)} bytes"
+    for at in range(0, len(mine), WORD):
+        if mine[at : at + WORD] != theirs[at : at + WORD]:
+            return f"word {at // WORD} is 0x{mine[at : at + WORD].hex()} and 0x{theirs[at : at + WORD].hex()}"
+    return ""

@@ -11,6 +11,7 @@ from decimal import Decimal
 from bot.chain.client import Client, RevertError
 from bot.chain.mandate import Mandate
 from bot.core.model import AttemptState
+from bot.core.units import from_raw
 from bot.errors import Halt, OrderRejected, OutcomeUnknown, TransientError
 from bot.ports import Ledger, OpenIntent, PerpVenue, Receipt, Signer, TxCall, UnsignedTx
 
@@ -39,6 +40,7 @@ class Prepared:
     gas: int
 
 
+WEI_PER_GWEI = 10**9
 POLL_S = 0.02
 """Between two looks for a receipt. A local chain mines in milliseconds, an L2 in a quarter of a second."""
 
@@ -69,6 +71,12 @@ class Sender:
     def unsigned(self, prepared: Prepared) -> UnsignedTx:
         """The transaction as it would be signed now, within the mandate. Halt where the nonces don't agree."""
         max_fee, tip = self._client.fees(self._fees.min_tip_wei)
+        base_fee = (max_fee - tip) // 2
+        if base_fee > self._fees.max_fee_wei:  # signed, it would lie in wait until gas is cheap again
+            allowed = self._fees.max_fee_wei / WEI_PER_GWEI
+            raise OrderRejected(
+                f"gas costs {base_fee / WEI_PER_GWEI:g} gwei, max_fee_gwei allows {allowed:g}"
+            )
         transaction = UnsignedTx(
             chain_id=self._mandate.chain_id,
             nonce=self._nonce(),
@@ -83,6 +91,7 @@ class Sender:
     def submit(self, intent_key: str, transaction: UnsignedTx) -> None:
         """Checks, signs, commits and sends `transaction`. OutcomeUnknown where the node's answer leaves a doubt."""
         self._mandate.check(transaction)
+        self._check_gas_money(transaction)
         signed = self._signer.sign(transaction)
         self._ledger.attempt(intent_key, self._signer.address, transaction.nonce, signed)
         self._client.send(signed.raw)
@@ -125,6 +134,16 @@ class Sender:
             if receipt is not None or time.monotonic() >= give_up:
                 return receipt
             time.sleep(POLL_S)
+
+    def _check_gas_money(self, transaction: UnsignedTx) -> None:
+        """OrderRejected where the account can't pay for gas: a node would refuse the order, which then hangs."""
+        most = transaction.gas * transaction.max_fee_wei
+        held = self._client.balance(self._signer.address)
+        if held < most:
+            raise OrderRejected(
+                f"{self._signer.address} holds {from_raw(held, 18):f} of the native coin, "
+                f"an order's gas may cost {from_raw(most, 18):f}"
+            )
 
     def _found(self, open_intent: OpenIntent) -> tuple[Receipt, int] | None:
         """The mined attempt, if any, with its depth."""

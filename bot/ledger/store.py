@@ -178,7 +178,9 @@ class SqlLedger:
         """See the port."""
         with self._write() as db:
             db.execute(
-                update(attempts).where(attempts.c.hash == tx_hash).values(state=AttemptState.SENT.value)
+                update(attempts)
+                .where(attempts.c.hash == tx_hash, attempts.c.state == AttemptState.SIGNED.value)
+                .values(state=AttemptState.SENT.value)
             )
 
     def mined(self, receipt: Receipt) -> None:

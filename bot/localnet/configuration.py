@@ -32,7 +32,7 @@ def world_config(world: World) -> tomlkit.TOMLDocument:
     )
     venue = tables["books"][0]["venue"]
     venue.update({field: getattr(world.curie, field) for field in venue if hasattr(world.curie, field)})
-    tables["chains"]["localnet"].update({"rpc_url": world.url})
+    tables["chains"]["localnet"].update({"rpc_urls": [world.url], "quorum": 1})
     point_at_instance(document, "localnet", world.node)
     return document
 
@@ -52,7 +52,8 @@ def fork_config(source: Path, source_chain_id: int, node: Node, chain_id: int, *
         raise ConfigError(
             f"{source}: chains.{name}.chain_id is {theirs}, the chain to fork has {source_chain_id}"
         )
-    chain.update({"chain_id": chain_id, "rpc_url": node.url})
+    chain.update({"chain_id": chain_id, "rpc_urls": [node.url], "quorum": 1})
+    chain.pop("send_urls", None)  # a rehearsal reaches nothing but its fork
     document["mode"] = "paper"
     document["clock"] = "system" if wall_clock else "chain"
     point_at_instance(document, name, node)
@@ -65,7 +66,7 @@ def bare_config(node: Node, chain_id: int) -> str:
     document.add(tomlkit.comment("Add [[books]]: see config/localnet.toml for an annotated example."))
     document["mode"] = "paper"
     document["clock"] = "chain"
-    document["chains"] = {"fork": {"chain_id": chain_id, "rpc_url": node.url}}
+    document["chains"] = {"fork": {"chain_id": chain_id, "rpc_urls": [node.url], "quorum": 1}}
     point_at_instance(document, "fork", node)
     return tomlkit.dumps(document)
 

@@ -31,9 +31,11 @@ MAX_TICKS_PER_BLOCK: Final = 1_000
 
 FEED_TIMEOUT_S: Final = 2_400
 FEED_TWAP_S: Final = 900
-# The mark price needs half an hour of the pool's history, and slots to keep it in.
+# The mark price needs half an hour of the pool's history, and a slot for each second in it that may see a trade:
+# with fewer, a busy market overwrites what it needs, and everything reverts with OLD.
 POOL_AGE_S: Final = 1_900
-POOL_OBSERVATIONS: Final = 200
+POOL_OBSERVATIONS: Final = 1_900
+_SLOTS_AT_ONCE: Final = 600
 
 MAKER_DEPOSIT_USD: Final = 80_000_000
 MAKER_BASE_ETH: Final = 20_000
@@ -172,7 +174,8 @@ def _open_market(
     factory.send("createPool", *market, sender=owner)
     pool = files.uniswap.at(node, "UniswapV3Pool", factory.read("getPool", *market))
     pool.send("initialize", sqrt_price_x96(price), sender=owner)
-    pool.send("increaseObservationCardinalityNext", POOL_OBSERVATIONS, sender=owner)
+    for slots in (*range(_SLOTS_AT_ONCE, POOL_OBSERVATIONS, _SLOTS_AT_ONCE), POOL_OBSERVATIONS):
+        pool.send("increaseObservationCardinalityNext", slots, sender=owner)
     for token in (quote, base):
         token.send("mintMaximumTo", core.house.address, sender=owner)
         token.send("addWhitelist", core.house.address, sender=owner)

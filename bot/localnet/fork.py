@@ -46,7 +46,7 @@ class Plan:
 
 def serve_fork(plan: Plan, progress: Callable[[str], None], announce: Callable[[Ready], None]) -> None:
     """Starts the fork, announces it, and keeps it up until SIGINT or SIGTERM."""
-    source = Client("the source chain", plan.rpc, timeout_s=30)
+    source = Client.of_one("the source chain", plan.rpc, timeout_s=30)
     source_chain_id, head, _ = source.opening([])
     chain_id = FIRST_CHAIN_ID + secrets.randbelow(CHAIN_IDS)
     binary = anvil_binary(progress)

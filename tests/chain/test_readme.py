@@ -100,7 +100,7 @@ def test_every_command_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
         assert "ACTIVE" in finished(program_lines["resume"], tmp_path, environment)
 
         shutil.copy(config, tmp_path / "my-vault.toml")
-        found = re.search(r'rpc_url = "(.*?)"', config.read_text(encoding="utf-8"))
+        found = re.search(r'rpc_urls = \["(.*?)"', config.read_text(encoding="utf-8"))
         assert found is not None
         source = {**environment, "RPC_URL": found[1]}
         with running(program_lines["fork"], tmp_path, source) as fork:

@@ -303,6 +303,7 @@ class FakeClient(Client):
         )
         self.gas: int | Exception = 400_000
         self.offer = (3 * 10**9, 10**9)
+        self.native_wei = 10**18
         self.on_send: Callable[[bytes], None] = lambda raw: None
         self.calls: list[tuple[str, str, bytes]] = []
         self.call_answers: list[bytes] = []
@@ -339,6 +340,9 @@ class FakeClient(Client):
 
     def fees(self, min_tip_wei: int) -> tuple[int, int]:
         return self.offer
+
+    def balance(self, account: str) -> int:
+        return self.native_wei
 
     def receipt(self, tx_hash: str) -> tuple[Receipt, int] | None:
         return self.receipts.get(tx_hash)

@@ -1,49 +1,25 @@
-"""The node's client with a hand-written provider: what is retried, what is in doubt, and what is never told."""
+"""The client of one hand-written node: what is retried, what is in doubt, and what is never told."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import requests
 from builders import ACCOUNT, address, block, signed
+from nodes import TOKEN, URL, Node, Script, client_of
 from web3.exceptions import BadResponseFormat
 
-from bot.chain.client import Client, RevertError
+from bot.chain.client import Client, ProviderRules, RevertError
 from bot.errors import DataError, OutcomeUnknown, TransientError
 from bot.ports import TxCall
 
-TOKEN = "t0k3n-of-the-operator"
-URL = f"https://rpc.invalid/v2/{TOKEN}"
 CALL = TxCall(address(1), b"\x01")
 TX = "0x" + "ab" * 32
 BLOCK = {"number": "0x64", "hash": block(100).hash, "timestamp": "0x10", "baseFeePerGas": "0x5"}
 
-Script = Callable[[str, list[Any]], Any]
 
-
-class Provider:
-    """Answers by a script; an exception is raised."""
-
-    def __init__(self, script: Script) -> None:
-        self.script = script
-        self.asked: list[str] = []
-
-    def make_request(self, method: str, params: list[Any]) -> Any:
-        self.asked.append(method)
-        answer = self.script(method, params)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    def make_batch_request(self, calls: list[tuple[str, list[Any]]]) -> Any:
-        return [self.make_request(method, params) for method, params in calls]
-
-
-def client(script: Script, tries: int = 2) -> tuple[Client, Provider]:
-    made, provider = Client("localnet", URL, read_tries=tries), Provider(script)
-    made._provider = provider  # type: ignore[assignment]
-    made._retrying.sleep = lambda seconds: None
-    return made, provider
+def client(script: Script, tries: int = 2) -> tuple[Client, Node]:
+    node = Node(script)
+    return client_of([node], ProviderRules(read_tries=tries)), node
 
 
 def always(answer: Any) -> Script:
@@ -67,7 +43,8 @@ UNANSWERED = {
     "not rpc": BadResponseFormat(URL),
 }
 ERRORS = {
-    "known": {"error": {"code": -32000, "message": "already known"}},
+    "pool": {"error": {"code": -32000, "message": "txpool is full"}},
+    "underpriced": {"error": {"code": -32003, "message": "replacement transaction underpriced"}},
     "nonce": {"error": {"code": -32000, "message": f"nonce too low at {URL}"}},
     "a bare sentence": {"error": f"forbidden for {TOKEN}"},
     "a number": {"error": 7},
@@ -81,10 +58,16 @@ class TestSending:
     @pytest.mark.parametrize("answer", [*UNANSWERED.values(), *ERRORS.values()], ids=[*UNANSWERED, *ERRORS])
     def test_whatever_a_send_ends_with_is_a_doubt_and_it_is_sent_once(self, answer: Any) -> None:
         node, provider = client(always(answer), tries=5)
-        with pytest.raises(OutcomeUnknown, match="localnet: the node did not confirm a sent order") as error:
+        with pytest.raises(OutcomeUnknown, match="localnet: no node confirmed a sent order") as error:
             node.send(signed().raw)
         assert provider.asked == ["eth_sendRawTransaction"]
         assert TOKEN not in str(error.value)
+
+    @pytest.mark.parametrize("said", ["already known", "transaction already imported", "AlreadyKnown"])
+    def test_a_node_that_has_the_very_same_bytes_has_accepted_them(self, said: str) -> None:
+        node, provider = client(always({"error": {"code": -32000, "message": said}}))
+        node.send(signed().raw)
+        assert provider.asked == ["eth_sendRawTransaction"]
 
     @pytest.mark.parametrize("result", [TX, "0x" + "cd" * 32, None])
     def test_an_answer_without_an_error_is_an_acceptance_whatever_hash_it_names(
@@ -99,7 +82,7 @@ class TestReading:
     @pytest.mark.parametrize("answer", UNANSWERED.values(), ids=UNANSWERED)
     def test_a_node_that_does_not_answer_is_asked_again_and_then_transient(self, answer: Exception) -> None:
         node, provider = client(always(answer), tries=3)
-        with pytest.raises(TransientError, match=r"^localnet: ") as error:
+        with pytest.raises(TransientError, match=r"^localnet provider 1: ") as error:
             node.head()
         assert len(provider.asked) == 3
         assert TOKEN not in str(error.value)
@@ -119,18 +102,46 @@ class TestReading:
         assert len(provider.asked) == 1
         assert TOKEN not in str(error.value)
 
+    @pytest.mark.parametrize(
+        "answer", [{}, 7, "0x", [], {"number": None}, {**BLOCK, "hash": None, "baseFeePerGas": None}]
+    )
+    def test_an_answer_of_another_form_is_a_data_error(self, answer: Any) -> None:
+        node, provider = client(always({"result": answer}), tries=5)
+        for ask in (node.head, lambda: node.estimate_gas(ACCOUNT, CALL), lambda: node.fees(0)):
+            with pytest.raises(DataError, match=r"localnet provider 1: eth_.*: the answer has an unexpected"):
+                ask()
+        assert len(provider.asked) == 3
+
+    def test_a_node_that_is_busy_is_asked_again(self) -> None:
+        answers = iter([{"error": {"code": -32005, "message": "limit exceeded"}}, {"result": "0x7"}])
+        assert client(lambda method, params: next(answers))[0].balance(ACCOUNT) == 7
+
     def test_no_block_is_a_data_error(self) -> None:
-        with pytest.raises(DataError, match="localnet: the node has no latest block"):
+        with pytest.raises(DataError, match="localnet provider 1: the node has no latest block"):
             client(always({"result": None}))[0].head()
 
-    def test_a_block_that_a_reorg_removed_is_transient(self) -> None:
-        node, _ = client(always({"error": {"code": -32001, "message": "block not canonical"}}), tries=1)
+    @pytest.mark.parametrize(
+        "error",
+        [
+            {"code": -32001, "message": "block not canonical"},
+            {"code": -32000, "message": "header not found"},
+            {"code": -32602, "message": "Unknown block"},
+        ],
+        ids=["anvil", "geth", "others"],
+    )
+    def test_a_block_that_a_reorg_removed_is_transient(self, error: dict[str, Any]) -> None:
+        node, _ = client(always({"error": error}), tries=1)
         with pytest.raises(TransientError, match="the pinned block is no longer there"):
             node.call_at(block().hash, address(1), b"", 10**6)
 
     def test_a_read_names_its_block_by_hash(self) -> None:
         seen: list[Any] = []
-        node, _ = client(lambda method, params: seen.append(params) or {"result": "0x1234"})
+
+        def answer(method: str, params: list[Any]) -> Any:
+            seen.append(params)
+            return {"result": "0x1234"}
+
+        node, _ = client(answer)
         assert node.call_at(block().hash, address(1), b"\x01", 10**6) == b"\x12\x34"
         assert seen[0][1] == {"blockHash": block().hash, "requireCanonical": True}
 
@@ -149,6 +160,11 @@ class TestPreflight:
             ({"code": 3, "message": "execution reverted", "data": "0x08c379a0"}, bytes.fromhex("08c379a0")),
             ({"code": -32000, "message": "execution reverted"}, b""),
             ({"code": -32015, "message": "VM Exception", "data": "0x"}, b""),
+            (
+                {"code": -32015, "message": "VM error", "data": "Reverted 0x08c379a0"},
+                bytes.fromhex("08c379a0"),
+            ),
+            ({"code": -32015, "message": "VM error", "data": "bad instruction"}, b""),
         ],
     )
     def test_a_revert_is_told_with_its_data(self, error: dict[str, Any], data: bytes) -> None:

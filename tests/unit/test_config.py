@@ -6,15 +6,18 @@ import traceback
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import tomlkit
 from builders import ACCOUNT, KEY
+from pydantic import ValidationError
 
-from bot.app import make_signer
+from bot.app import make_client, make_signer
 from bot.config import Config, KeySigner, load_config
 from bot.errors import ConfigError
+from bot.localnet.configuration import fork_config
+from bot.localnet.node import Node
 from bot.share import share
 
 SHIPPED = share("config", "localnet.toml")
@@ -86,7 +89,7 @@ class TestShipped:
 
     def test_it_cant_be_changed(self) -> None:
         with pytest.raises(ValueError, match="frozen"):
-            load_config(SHIPPED).interval_s = 1  # type: ignore[misc]
+            load_config(SHIPPED).interval_s = 1
 
 
 VENUE: Where = ("books", 0, "venue")
@@ -178,13 +181,13 @@ MISTAKES: list[tuple[Where, Any, str, str]] = [
     ),
     (("signer",), {"kind": "watch", "address": "0x1"}, "signer.address", "40 hex digits"),
     (
-        (*LOCALNET, "rpc_url"),
-        f"wss://node/{TOKEN}",
-        "chains.localnet.rpc_url",
+        (*LOCALNET, "rpc_urls"),
+        [f"wss://node/{TOKEN}"],
+        "chains.localnet.rpc_urls.0",
         "starts with http:// or https://",
     ),
-    ((*LOCALNET, "rpc_url"), 8545, "chains.localnet.rpc_url", NAMED),
-    ((*LOCALNET, "rpc_url"), "env:NOWHERE", "chains.localnet.rpc_url", "NOWHERE is not set"),
+    ((*LOCALNET, "rpc_urls"), [8545], "chains.localnet.rpc_urls.0", NAMED),
+    ((*LOCALNET, "rpc_urls"), ["env:NOWHERE"], "chains.localnet.rpc_urls.0", "NOWHERE is not set"),
 ]
 
 
@@ -235,7 +238,8 @@ class TestTogether:
         path = self.doubled(write, chain="other")
         text = path.read_text(encoding="utf-8")
         path.write_text(
-            text + '\n[chains.other]\nchain_id = 10\nrpc_url = "http://other"\n', encoding="utf-8"
+            text + '\n[chains.other]\nchain_id = 10\nrpc_urls = ["http://other"]\nquorum = 1\n',
+            encoding="utf-8",
         )
         assert "the books trade on several chains" in mistake(path)
 
@@ -245,6 +249,88 @@ class TestTogether:
         assert load_config(path).signer.kind == "watch"
         path.write_text(path.read_text(encoding="utf-8").replace('mode = "paper"', 'mode = "live"'))
         assert 'mode "live" needs a signer that holds a key' in mistake(path)
+
+
+FIRST, SECOND = f"https://first.invalid/{TOKEN}", "https://second.invalid"
+
+
+class TestProviders:
+    def chain(self, write: Write, **changes: Any) -> Path:
+        shipped = tomllib.loads(SHIPPED.read_text(encoding="utf-8"))["chains"]["localnet"]
+        del shipped["quorum"]
+        return write(LOCALNET, shipped | changes)
+
+    def test_two_must_agree_unless_the_file_says_otherwise(self, write: Write) -> None:
+        chain = load_config(self.chain(write, rpc_urls=[FIRST, SECOND])).chains["localnet"]
+        assert (chain.quorum, chain.max_lag_blocks, chain.set_aside_s, chain.send_urls) == (2, 5, 30, ())
+
+    def test_one_is_enough_only_where_the_file_says_so(self, write: Write) -> None:
+        assert (
+            len(load_config(self.chain(write, rpc_urls=[FIRST], quorum=1)).chains["localnet"].rpc_urls) == 1
+        )
+        assert mistake(self.chain(write, rpc_urls=[FIRST])) == (
+            "vaultkeel.toml: chains.localnet: a quorum of 2 needs as many rpc_urls, not 1; "
+            "a single provider is trusted only where quorum = 1 says so"
+        )
+
+    @pytest.mark.parametrize(
+        ("changes", "field", "why"),
+        [
+            ({"rpc_urls": [FIRST, SECOND], "quorum": 3}, "", "a quorum of 3 needs as many rpc_urls, not 2"),
+            ({"rpc_urls": [FIRST, SECOND, FIRST]}, "", "rpc_urls names the same address twice"),
+            ({"rpc_urls": [FIRST, SECOND, "https://SECOND.invalid/"]}, "", "rpc_urls names the same address"),
+            (
+                {"rpc_urls": [FIRST, SECOND], "send_urls": [SECOND] * 2},
+                "",
+                "send_urls names the same address",
+            ),
+            ({"rpc_urls": []}, ".rpc_urls", "at least 1"),
+            ({"rpc_urls": FIRST}, ".rpc_urls", "valid tuple"),
+            ({"rpc_urls": [FIRST, f"wss://{TOKEN}"]}, ".rpc_urls.1", "starts with http:// or https://"),
+            ({"rpc_urls": [FIRST, SECOND], "send_urls": [7]}, ".send_urls.0", NAMED),
+            ({"rpc_urls": [FIRST, SECOND], "quorum": 0}, ".quorum", "greater than 0"),
+            ({"rpc_urls": [FIRST, SECOND], "quorum": "2"}, ".quorum", NOT_WHOLE),
+            ({"rpc_urls": [FIRST, SECOND], "max_lag_blocks": 0}, ".max_lag_blocks", "greater than 0"),
+            ({"rpc_urls": [FIRST, SECOND], "set_aside_s": 0}, ".set_aside_s", "greater than 0"),
+            ({"rpc_url": FIRST, "rpc_urls": [FIRST, SECOND]}, ".rpc_url", UNKNOWN_KEY),
+        ],
+    )
+    def test_a_mistake_names_its_field_and_no_address(
+        self, write: Write, changes: dict[str, Any], field: str, why: str
+    ) -> None:
+        told = mistake(self.chain(write, **changes))
+        assert told.startswith(f"vaultkeel.toml: chains.localnet{field}: ")
+        assert why in told
+        assert TOKEN not in told
+        assert "invalid/" not in told
+
+    def test_a_private_relay_may_be_read_as_well(self, write: Write) -> None:
+        path = self.chain(write, rpc_urls=[FIRST, SECOND], send_urls=[SECOND])
+        assert load_config(path).chains["localnet"].send_urls[0].get_secret_value() == SECOND
+
+    def test_each_is_called_by_its_place(self, write: Write) -> None:
+        path = self.chain(write, rpc_urls=[FIRST, SECOND], send_urls=["env:VAULTKEEL_RELAY"])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("VAULTKEEL_RELAY", f"https://relay.invalid/{TOKEN}")
+            client = make_client("localnet", load_config(path).chains["localnet"])
+        assert [each.name for each in client.health()] == ["localnet provider 1", "localnet provider 2"]
+        assert [sender.name for sender in client._senders] == ["localnet sender 1"]
+
+    def test_a_rehearsal_sends_nothing_to_the_relays_of_its_source(self, write: Write) -> None:
+        path = self.chain(write, rpc_urls=[FIRST, SECOND], send_urls=[FIRST])
+
+        class Fork:
+            url = "http://127.0.0.1:1"
+
+            def rpc(self, method: str) -> dict[str, str]:
+                return {"instanceId": "0x" + "ab" * 32}
+
+        text = fork_config(path, 31337, cast(Node, Fork()), 7, wall_clock=True)
+        chain = tomllib.loads(text)["chains"]["localnet"]
+        assert chain["rpc_urls"] == [Fork.url]
+        assert chain["quorum"] == 1
+        assert "send_urls" not in chain
+        assert TOKEN not in text
 
 
 class TestFiles:
@@ -293,30 +379,30 @@ class TestFiles:
 class TestSecrets:
     def config(self, write: Write, monkeypatch: pytest.MonkeyPatch) -> Config:
         monkeypatch.setenv("RPC", f"https://rpc.invalid/{TOKEN}")
-        return load_config(write((*LOCALNET, "rpc_url"), "env:RPC"))
+        return load_config(write((*LOCALNET, "rpc_urls"), ["env:RPC"]))
 
     def test_a_secret_never_shows(self, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
         config = self.config(write, monkeypatch)
         shown = [str(config), repr(config), config.model_dump_json(), str(config.model_dump())]
-        shown += [repr(config.signer), repr(config.chains), f"{config.chains['localnet'].rpc_url}"]
+        shown += [repr(config.signer), repr(config.chains), f"{config.chains['localnet'].rpc_urls}"]
         for text in shown:
             assert KEY[2:] not in text
             assert TOKEN not in text
 
     def test_a_secret_is_there_for_who_asks(self, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
         config = self.config(write, monkeypatch)
-        assert config.chains["localnet"].rpc_url.get_secret_value() == f"https://rpc.invalid/{TOKEN}"
+        assert config.chains["localnet"].rpc_urls[0].get_secret_value() == f"https://rpc.invalid/{TOKEN}"
 
     def test_an_rpc_address_that_is_written_out_is_a_secret_too(self, write: Write) -> None:
-        config = load_config(write((*LOCALNET, "rpc_url"), f"https://rpc.invalid/{TOKEN}"))
+        config = load_config(write((*LOCALNET, "rpc_urls"), [f"https://rpc.invalid/{TOKEN}"]))
         assert TOKEN not in repr(config) + config.model_dump_json()
 
     @pytest.mark.parametrize(
         ("where", "value"),
         [
             (("signer", "key"), KEY),
-            ((*LOCALNET, "rpc_url"), f"ftp://rpc.invalid/{TOKEN}"),
-            ((*LOCALNET, "rpc_url"), [f"https://rpc.invalid/{TOKEN}"]),
+            ((*LOCALNET, "rpc_urls"), f"ftp://rpc.invalid/{TOKEN}"),
+            ((*LOCALNET, "rpc_urls"), [[f"https://rpc.invalid/{TOKEN}"]]),
             (("signer",), f"key = {KEY}"),
             (("signer",), [KEY]),
         ],
@@ -330,6 +416,11 @@ class TestSecrets:
             shown = "".join(traceback.format_exception(error)) + repr(error)
         assert KEY[2:] not in shown
         assert TOKEN not in shown
+
+    def test_the_library_underneath_quotes_no_secret_either(self) -> None:
+        with pytest.raises(ValidationError) as error:
+            Config.model_validate({"signer": {"kind": "key", "key": KEY}})
+        assert KEY[2:10] not in str(error.value)
 
     def test_a_secret_that_cant_be_read_is_not_quoted(self, write: Write, tmp_path: Path) -> None:
         (tmp_path / "key").write_bytes(b"\xff" + KEY.encode())

@@ -654,7 +654,7 @@ def test_a_tick_comes_back_when_there_is_more_to_do(
     assert next_visit(decision, Outcome(outcome), 16) == again
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     position=st.decimals("-20", "20", places=3),
     size=st.decimals("-15", "15", places=3),

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from builders import NOW, WEEK, block, option, snapshot, source, venue_state
@@ -84,7 +85,7 @@ def test_a_live_option_without_a_usable_vol_stops_the_tick_with_its_name(vol: fl
 
 
 @pytest.mark.parametrize("changes", [{"spot": Decimal(0)}, {"spot": Decimal(-5)}])
-def test_a_price_that_is_none_stops_the_tick(changes: dict[str, Decimal]) -> None:
+def test_a_price_that_is_none_stops_the_tick(changes: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="spot"):
         measure(snapshot(source(option()), **changes))
 

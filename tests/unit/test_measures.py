@@ -10,19 +10,21 @@ from bot.simulate.measures import Cost, Measures, Step, changes, measures
 START = 2000
 
 
-def step(number: int, price: float, **given: float) -> Step:
+def step(number: int, price: float) -> Step:
     """A step of a vault that is short one unit of delta, and whose NAV follows it exactly."""
     nav = Decimal(100_000) - (Decimal(str(price)) - START)
-    values = {
-        "nav_m1": nav,
-        "nav_m2": nav,
-        "hedge_m1": Decimal(0),
-        "venue_value_m1": Decimal(0),
-    } | {name: Decimal(str(value)) for name, value in given.items() if name.endswith(("m1", "m2"))}
-    deltas = {"vault_delta": -1.0, "net_before": -1.0, "net_after": 0.0} | {
-        name: value for name, value in given.items() if not name.endswith(("m1", "m2"))
-    }
-    return Step(at=number * 900, price=Decimal(str(price)), hedges=0, **values, **deltas)
+    return Step(
+        at=number * 900,
+        price=Decimal(str(price)),
+        nav_m1=nav,
+        nav_m2=nav,
+        hedge_m1=Decimal(0),
+        venue_value_m1=Decimal(0),
+        vault_delta=-1.0,
+        net_before=-1.0,
+        net_after=0.0,
+        hedges=0,
+    )
 
 
 PRICES = (2000, 2010, 1990, 2030)

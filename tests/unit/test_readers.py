@@ -60,7 +60,7 @@ class Pool:
         field = OPEN_INTEREST[kind]
         held = (t for t in self.tokens.values() if t["state"] == 1)
         summed = sum(t["amount"] for t in held if (t["strikeId"], t["optionType"]) == (strike, kind))
-        return self.forged.get((strike, field), summed)
+        return int(self.forged.get((strike, field), summed))
 
     def first(self) -> list[Any]:
         strikes = [
@@ -325,7 +325,8 @@ class TestCurie:
     ) -> None:
         edges = [quote(-70, 1990)] * sells + [quote(30, 2010)] * buys
         state, asked = read_curie(curie_first(index=index * E18), [*edges, *LADDER, TWAP, INDEX_TWAP])
-        assert (state.max_sell, state.max_buy) == (70 * sells, 30 * buys)
+        assert state.max_sell == 70 * sells
+        assert state.max_buy == 30 * buys
         assert len(asked[1]) == 8 + sells + buys
         assert all(-state.max_sell <= point.size <= state.max_buy for point in state.curve)
 
@@ -338,7 +339,8 @@ class TestCurie:
     @pytest.mark.parametrize("max_ticks", [0, 3, 5])
     def test_without_ticks_to_spare_nothing_trades(self, max_ticks: int) -> None:
         state, asked = read_curie(curie_first(max_ticks=max_ticks), [TWAP, INDEX_TWAP])
-        assert (state.max_buy, state.max_sell, state.curve) == (0, 0, ())
+        assert state.max_buy == state.max_sell == 0
+        assert state.curve == ()
         assert len(asked[1]) == 2
 
     def test_the_curve_has_every_quote_within_the_limits_and_the_edges_themselves(self) -> None:

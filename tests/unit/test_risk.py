@@ -73,7 +73,8 @@ def test_one_stale_chain_of_several_is_enough_and_is_named() -> None:
 def test_index_and_traded_price_may_be_as_far_from_the_spot_as_the_limit(
     price: str, value: str, expected: str
 ) -> None:
-    decision = guarded("5", **{price: Decimal(value)})
+    prices: dict[str, Any] = {price: Decimal(value)}
+    decision = guarded("5", **prices)
     assert code(decision) == expected
     if expected == "PRICE_GAP":
         assert ("index" if price == "index" else "traded price") in decision.text
@@ -115,9 +116,9 @@ def test_an_order_is_cut_to_the_order_limit(side: int, wanted: str, size: str) -
 @pytest.mark.parametrize("side", [1, -1])
 @pytest.mark.parametrize(("wanted", "size"), [("29.999", "29.999"), ("30", "30"), ("30.001", "30")])
 def test_an_order_is_cut_to_what_the_venue_takes_on_that_side(side: int, wanted: str, size: str) -> None:
-    other_side = {"max_sell" if side > 0 else "max_buy": Decimal(1)}
-    this_side = {"max_buy" if side > 0 else "max_sell": Decimal(30)}
-    decision = guarded(str(side * Decimal(wanted)), **other_side, **this_side)
+    this, other = ("max_buy", "max_sell") if side > 0 else ("max_sell", "max_buy")
+    room: dict[str, Any] = {this: Decimal(30), other: Decimal(1)}
+    decision = guarded(str(side * Decimal(wanted)), **room)
     assert isinstance(decision, Rebalance)
     assert decision.size == side * Decimal(size)
     assert decision.remaining == side * (Decimal(wanted) - Decimal(size))
@@ -162,7 +163,7 @@ def test_the_tightest_limit_cuts_and_is_named() -> None:
     [("300", {}), ("0", {"max_buy": Decimal(0)}), ("0", {"max_buy": Decimal("0.0009")})],
     ids=["position limit", "venue takes none", "less than a lot"],
 )
-def test_no_room_is_a_hold_that_names_the_limit(position: str, venue: dict[str, Decimal]) -> None:
+def test_no_room_is_a_hold_that_names_the_limit(position: str, venue: dict[str, Any]) -> None:
     decision = guarded("5", position=position, **venue)
     assert code(decision) == "NO_ROOM"
     assert ("position limit" if position == "300" else "the venue's limit") in decision.text

@@ -1,11 +1,12 @@
 """The scheduler as a real process: signals drain, errors end what they should, and no two ticks overlap."""
 
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,111 +17,157 @@ from bot.errors import TransientError
 from bot.scheduler import Runner
 
 HERE = Path(__file__).parent
-FOREVER = "1000"
-TIMEOUT_S = 20
+FOREVER_S = 1000
+TIMEOUT_S = 10
 
 
-class Process:
-    """A running scheduler and the lines that it wrote."""
+class Run:
+    """A scheduler that runs in a process of its own, and the lines that it has written."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.lines: list[str] = []
+    def __init__(self, forker: subprocess.Popen[str], path: Path) -> None:
+        self._forker = forker
+        self._path = path
+        self.pid = int(self._answer())
+        self.ended = False
+
+    @property
+    def lines(self) -> list[str]:
+        """All so far."""
+        return self._path.read_text().splitlines() if self._path.exists() else []
 
     def until(self, line: str, times: int = 1) -> None:
         """Waits until `line` was written so often."""
-        assert self.process.stdout is not None
+        give_up = time.monotonic() + TIMEOUT_S
         while self.lines.count(line) < times:
-            written = self.process.stdout.readline()
-            if not written:
-                raise AssertionError(f"it ended after {self.lines}")
-            self.lines.append(written.strip())
+            assert time.monotonic() < give_up, f"there was no {line!r} in {self.lines}"
+            time.sleep(0.01)
 
     def send(self, number: int) -> None:
         """A signal, as from a service manager or a terminal."""
-        self.process.send_signal(number)
+        os.kill(self.pid, number)
 
     def end(self) -> int:
-        """The exit code; all lines are read then."""
-        rest, _ = self.process.communicate(timeout=TIMEOUT_S)
-        self.lines += rest.splitlines()
-        return self.process.returncode
-
-
-@contextmanager
-def running(*scripts: str, interval: str = FOREVER) -> Iterator[Process]:
-    command = [sys.executable, str(HERE / "stub_desk.py"), interval, *scripts]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=HERE.parent.parent
-    ) as process:
+        """The exit code; one that doesn't end is killed."""
+        killer = threading.Timer(TIMEOUT_S, os.kill, (self.pid, signal.SIGKILL))
+        killer.start()
         try:
-            yield Process(process)
+            return int(self._answer())
         finally:
-            process.kill()
+            self.ended = True
+            killer.cancel()
+
+    def _answer(self) -> str:
+        assert self._forker.stdout is not None
+        return self._forker.stdout.readline()
+
+
+@pytest.fixture(scope="module")
+def forker() -> Iterator[subprocess.Popen[str]]:
+    """The process that every run is a fork of."""
+    command = [sys.executable, str(HERE / "stub_desk.py")]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=HERE.parent.parent,
+    ) as process:
+        yield process
+        process.kill()
+
+
+Start = Callable[..., Run]
+
+
+@pytest.fixture
+def start(forker: subprocess.Popen[str], tmp_path: Path) -> Iterator[Start]:
+    """Begins a run with a script per book. A run that a test has left alone is ended after it."""
+    runs: list[Run] = []
+
+    def begin(*scripts: str, interval_s: int = FOREVER_S, early: bool = False) -> Run:
+        assert forker.stdin is not None
+        path = tmp_path / "lines"
+        print(path, "EARLY" if early else "-", interval_s, *scripts, file=forker.stdin, flush=True)
+        runs.append(Run(forker, path))
+        return runs[-1]
+
+    yield begin
+    for left in (run for run in runs if not run.ended):
+        left.send(signal.SIGKILL)
+        left.end()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_lets_the_tick_in_flight_finish_and_no_new_one_begin(number: signal.Signals) -> None:
-    with running("slow+soon", "soon") as scheduler:
-        scheduler.until("begin 0 slow")
-        scheduler.send(number)
-        assert scheduler.end() == 0
+def test_a_signal_lets_the_tick_in_flight_finish_and_no_new_one_begin(
+    start: Start, number: signal.Signals
+) -> None:
+    scheduler = start("slow+soon", "soon")
+    scheduler.until("begin 0 slow")
+    scheduler.send(number)
+    assert scheduler.end() == 0
     said = f"said {number.name} received: finishing the tick in flight"
     assert sorted(scheduler.lines) == sorted(["begin 0 slow", said, "end 0", "ticks 1"])
     assert scheduler.lines.index("end 0") < scheduler.lines.index("ticks 1")
 
 
-def test_a_signal_between_two_ticks_ends_at_once() -> None:
-    with running("once") as scheduler:
-        scheduler.until("end 0")
-        begun = time.monotonic()
-        scheduler.send(signal.SIGTERM)
-        assert scheduler.end() == 0
-        assert time.monotonic() - begun < 3
+def test_a_signal_that_comes_before_the_first_tick_is_not_lost(start: Start) -> None:
+    scheduler = start("once", early=True)
+    assert scheduler.end() == 0
+    assert "said SIGTERM received: finishing the tick in flight" in scheduler.lines
+
+
+def test_a_signal_between_two_ticks_ends_at_once(start: Start) -> None:
+    scheduler = start("once")
+    scheduler.until("end 0")
+    begun = time.monotonic()
+    scheduler.send(signal.SIGTERM)
+    assert scheduler.end() == 0
+    assert time.monotonic() - begun < 3
     assert scheduler.lines[-1] == "ticks 1"
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_does_not_break_the_drain(second: signal.Signals) -> None:
-    with running("slow") as scheduler:
-        scheduler.until("begin 0 slow")
-        scheduler.send(signal.SIGTERM)
-        scheduler.until("said SIGTERM received: finishing the tick in flight")
-        scheduler.send(second)
-        assert scheduler.end() == 0
+def test_a_second_signal_does_not_break_the_drain(start: Start, second: signal.Signals) -> None:
+    scheduler = start("slow")
+    scheduler.until("begin 0 slow")
+    scheduler.send(signal.SIGTERM)
+    scheduler.until("said SIGTERM received: finishing the tick in flight")
+    scheduler.send(second)
+    assert scheduler.end() == 0
     assert scheduler.lines[-2:] == ["end 0", "ticks 1"]
 
 
-def test_a_config_error_ends_the_run_and_is_its_fatal_error() -> None:
-    with running("ConfigError", "soon") as scheduler:
-        assert scheduler.end() == 2
+def test_a_config_error_ends_the_run_and_is_its_fatal_error(start: Start) -> None:
+    scheduler = start("ConfigError", "soon")
+    assert scheduler.end() == 2
     assert scheduler.lines == ["begin 0 ConfigError", "end 0", "ticks 1", "fatal ConfigError a ConfigError"]
 
 
-def test_a_config_error_of_the_tick_that_is_drained_is_told_as_well() -> None:
-    with running("slowConfigError") as scheduler:
-        scheduler.until("begin 0 slowConfigError")
-        scheduler.send(signal.SIGTERM)
-        assert scheduler.end() == 2
+def test_a_config_error_of_the_tick_that_is_drained_is_told_as_well(start: Start) -> None:
+    scheduler = start("slowConfigError")
+    scheduler.until("begin 0 slowConfigError")
+    scheduler.send(signal.SIGTERM)
+    assert scheduler.end() == 2
     assert scheduler.lines[-2:] == ["ticks 1", "fatal ConfigError a ConfigError"]
 
 
-def test_no_other_error_ends_the_run_or_the_other_books() -> None:
+def test_no_other_error_ends_the_run_or_the_other_books(start: Start) -> None:
     kinds = ("TransientError", "DataError", "OrderRejected", "OutcomeUnknown", "Halt", "Bug")
-    with running("+".join([*kinds, "fine"]), "fine", interval="0") as scheduler:
-        scheduler.until("begin 0 fine")
-        scheduler.until("begin 1 fine", times=len(kinds))
-        scheduler.send(signal.SIGTERM)
-        assert scheduler.end() == 0
+    scheduler = start("+".join([*kinds, "fine"]), "fine", interval_s=0)
+    scheduler.until("begin 0 fine")
+    scheduler.until("begin 1 fine", times=len(kinds))
+    scheduler.send(signal.SIGTERM)
+    assert scheduler.end() == 0
     begun = [line for line in scheduler.lines if line.startswith("begin 0")]
     assert begun[: len(kinds)] == [f"begin 0 {kind}" for kind in kinds]
 
 
-def test_a_book_comes_back_when_its_tick_says_so_and_ticks_never_overlap() -> None:
-    with running("soon", "slow", interval="0") as scheduler:
-        scheduler.until("begin 1 slow", times=2)
-        scheduler.send(signal.SIGTERM)
-        assert scheduler.end() == 0
+def test_a_book_comes_back_when_its_tick_says_so_and_ticks_never_overlap(start: Start) -> None:
+    scheduler = start("soon", "slow", interval_s=0)
+    scheduler.until("begin 1 slow", times=2)
+    scheduler.send(signal.SIGTERM)
+    assert scheduler.end() == 0
     steps = [line.split()[0] for line in scheduler.lines if line.startswith(("begin", "end"))]
     assert steps == ["begin", "end"] * (len(steps) // 2)
     assert scheduler.lines.count("begin 0 soon") >= 2
@@ -144,7 +191,7 @@ class Scripted:
 
 @pytest.mark.parametrize(
     ("answer", "wait_s"),
-    [(None, 60), (2, 2), (16, 16), (0, 0), (TransientError("timeout"), 60), (KeyError("bug"), 60)],
+    [(None, 60), (2, 2), (16, 16), (0, 0), (TransientError("timeout"), 60), (ZeroDivisionError(), 60)],
 )
 def test_the_next_tick_is_due_when_the_last_one_said_or_an_interval_later(
     answer: Any, wait_s: int, monkeypatch: pytest.MonkeyPatch

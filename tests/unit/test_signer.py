@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from builders import ACCOUNT, CHAIN_ID, CURIE, KEY, SIGNER
 from eth_account import Account
-from eth_account.typed_transactions import TypedTransaction
+from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 
@@ -23,7 +23,7 @@ TX = UnsignedTx(CHAIN_ID, 7, TxCall(CURIE.clearing_house, b"\x12\x34", 5), 400_0
 @pytest.fixture
 def keystore(tmp_path: Path) -> Path:
     path = tmp_path / "keystore.json"
-    path.write_text(json.dumps(Account.encrypt(KEY, PASSWORD, kdf="pbkdf2", iterations=2)))
+    path.write_text(json.dumps(Account.encrypt(HexBytes(KEY), PASSWORD, kdf="pbkdf2", iterations=2)))
     return path
 
 

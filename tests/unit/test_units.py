@@ -67,6 +67,13 @@ def test_a_long_amount_keeps_every_digit_in_a_thread_that_started_later(raw: int
     assert in_a_later_thread(lambda: round_to_lot(amount, Decimal("1e-18"))) == amount
 
 
+def test_plain_arithmetic_is_exact_in_a_thread_that_started_later() -> None:
+    """A new thread has a decimal context of its own, which would round to 28 digits."""
+    amount = from_raw(DIGITS_33, 18)
+    assert in_a_later_thread(lambda: -amount).as_tuple().digits == amount.as_tuple().digits
+    assert in_a_later_thread(lambda: amount * amount) == Decimal(DIGITS_33**2).scaleb(-36)
+
+
 def test_more_digits_than_a_contract_can_hold_are_refused() -> None:
     with pytest.raises(Inexact):
         from_raw(10**78 + 1, 18)

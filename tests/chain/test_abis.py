@@ -1,0 +1,138 @@
+"""The small ABI files that we wrote, against the artifacts that the protocols published."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bot
+from bot.chain.contracts import load_abi
+from bot.localnet.artifacts import Artifacts
+from bot.localnet.curie import curie_artifacts
+from bot.localnet.deploy_lyra import lyra_artifacts
+from bot.share import share
+
+Entry = dict[str, Any]
+
+# File → whose package, and the contract in it.
+CONTRACTS = {
+    "curie_account_balance": ("core", "AccountBalance"),
+    "curie_base_token": ("core", "BaseToken"),
+    "curie_clearing_house": ("core", "ClearingHouse"),
+    "curie_clearing_house_config": ("core", "ClearingHouseConfig"),
+    "curie_exchange": ("core", "Exchange"),
+    "curie_market_registry": ("core", "MarketRegistry"),
+    "curie_quoter": ("lens", "Quoter"),
+    "curie_vault": ("core", "Vault"),
+    "erc20": ("doubles", "TestERC20SetDecimals"),
+    "lyra_greek_cache": ("lyra", "OptionGreekCache"),
+    "lyra_liquidity_pool": ("lyra", "LiquidityPool"),
+    "lyra_option_token": ("lyra", "OptionToken"),
+    "lyra_pool_hedger": ("lyra", "ShortPoolHedger"),
+    "lyra_viewer": ("lyra", "OptionMarketViewer"),
+    "uniswap_v3_pool": ("uniswap", "UniswapV3Pool"),
+}
+WITHOUT_ARTIFACT = {"multicall3": "0x82ad56cb"}
+"""Multicall3 comes as bytecode alone: the selector of `aggregate3` in it is what there is to compare with."""
+
+ONLY_TESTED = {"erc20.transfer"}
+"""What the key must never sign, kept as the example that the mandate's tests refuse."""
+
+
+def folder(package: str) -> Artifacts:
+    quiet = lambda _: None  # noqa: E731
+    if package == "lyra":
+        return lyra_artifacts(quiet)
+    artifacts: Artifacts = getattr(curie_artifacts(quiet), package)
+    return artifacts
+
+
+def written(name: str) -> list[Entry]:
+    entries: list[Entry] = json.loads(share("abis", f"{name}.json").read_text(encoding="utf-8"))
+    return entries
+
+
+def plain(parameter: Entry) -> Entry:
+    """A parameter without what Solidity adds for its own tools."""
+    kept = {name: parameter.get(name, False) for name in ("name", "type", "indexed")}
+    if "components" in parameter:
+        kept["components"] = [plain(component) for component in parameter["components"]]
+    return kept
+
+
+def essence(entry: Entry) -> Entry:
+    """An entry's meaning: kind, name, parameters with their names, what it returns, and whether it writes."""
+    kept = {"type": entry["type"], "name": entry["name"], "inputs": [plain(i) for i in entry["inputs"]]}
+    if entry["type"] == "function":
+        kept |= {
+            "outputs": [plain(o) for o in entry["outputs"]],
+            "stateMutability": entry["stateMutability"],
+        }
+    if entry["type"] == "event":
+        kept["anonymous"] = entry.get("anonymous", False)
+    return kept
+
+
+ENTRIES = [(name, entry) for name in CONTRACTS for entry in written(name)]
+IDS = [f"{name}.{entry['name']}" for name, entry in ENTRIES]
+
+
+def test_every_file_is_in_the_table() -> None:
+    files = {path.stem for path in share("abis").glob("*.json")}
+    assert files == CONTRACTS.keys() | WITHOUT_ARTIFACT.keys()
+
+
+@pytest.mark.parametrize(("name", "entry"), ENTRIES, ids=IDS)
+def test_every_entry_is_the_published_one(name: str, entry: Entry) -> None:
+    package, contract = CONTRACTS[name]
+    artifacts = folder(package)
+    if entry["type"] == "error":  # one that comes from deeper inside is not in the contract's own ABI
+        published = errors_of(artifacts, entry["name"])
+    else:
+        published = [
+            dict(e) for e in artifacts.load(contract).interface.abi if e.get("name") == entry["name"]
+        ]
+    assert essence(entry) in [essence(e) for e in published if e["type"] == entry["type"]]
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_no_entry_is_written_twice(name: str) -> None:
+    names = [(entry["type"], entry["name"]) for entry in written(name)]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", WITHOUT_ARTIFACT)
+def test_a_contract_without_an_artifact_has_the_selector_in_its_code(name: str) -> None:
+    (entry,) = written(name)
+    selector = "0x" + load_abi(name).selector(entry["name"]).hex()
+    assert selector == WITHOUT_ARTIFACT[name]
+    code = (Path(bot.__file__).parent / "localnet" / "multicall3.hex").read_text(encoding="utf-8")
+    assert selector[2:] in code
+
+
+def test_every_entry_is_used() -> None:
+    # An error is used by being in the file: a revert is looked up by its selector, not by its name.
+    package = Path(bot.__file__).parent
+    source = "\n".join(path.read_text(encoding="utf-8") for path in sorted(package.rglob("*.py")))
+    loaded = set(re.findall(r'(?<!\w)contract\(\s*"(\w+)"', source))
+    assert loaded == CONTRACTS.keys() | WITHOUT_ARTIFACT.keys()
+    unused = [
+        f"{name}.{entry['name']}"
+        for name, entry in ENTRIES
+        if entry["type"] != "error" and f'"{entry["name"]}"' not in source
+        if f"{name}.{entry['name']}" not in ONLY_TESTED
+    ]
+    assert unused == []
+
+
+def errors_of(artifacts: Artifacts, name: str) -> list[Entry]:
+    """Every custom error of this name in a package."""
+    found = []
+    for path in sorted(artifacts.root.rglob("*.json")):
+        if path.name.endswith(".dbg.json"):
+            continue
+        abi = json.loads(path.read_text(encoding="utf-8")).get("abi", [])
+        found += [entry for entry in abi if entry["type"] == "error" and entry["name"] == name]
+    return found
