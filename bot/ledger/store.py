@@ -1,5 +1,7 @@
 """The ledger over SQLAlchemy Core. Each public call is one committed transaction."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -36,6 +38,7 @@ DECISION: TypeAdapter[Decision] = TypeAdapter(Decision)
 OPEN = tuple(state.value for state in OPEN_OUTCOMES)
 MINED = {AttemptState.MINED_OK.value, AttemptState.REVERTED.value}
 OTHERS = "another run works with this ledger"
+BUSY_S = 5.0
 
 
 def open_ledger(path: Path) -> "SqlLedger":
@@ -58,7 +61,16 @@ def open_ledger(path: Path) -> "SqlLedger":
 def _durable(connection: Any, _record: object) -> None:
     """Write-ahead log, and a commit that returns only when the bytes are on the disk."""
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    give_up = time.monotonic() + BUSY_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError as error:
+            # Another first run makes the same change. SQLite itself waits for every lock but this one.
+            if "locked" not in str(error) or time.monotonic() >= give_up:
+                raise
+            time.sleep(BUSY_S / 100)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
@@ -72,24 +84,23 @@ class SqlLedger:
 
     def create(self) -> None:
         """Makes the tables of a new ledger. ConfigError for one that another version or program wrote."""
-        tables = inspect(self._engine).get_table_names()
-        if tables and meta.name not in tables:
-            raise ConfigError(f"ledger: it is another program's database, with a table {tables[0]!r}")
         wanted = select(meta.c.value).where(meta.c.name == "schema_version")
         ours = str(schema.SCHEMA_VERSION)
-        with self._write() as db:
+        with self._alone() as db:
+            tables = inspect(db).get_table_names()
+            if tables and meta.name not in tables:
+                raise ConfigError(f"ledger: it is another program's database, with a table {tables[0]!r}")
             version = db.scalar(wanted) if tables else None
-        if version not in (None, ours):
-            raise ConfigError(f"ledger: it was written with schema {version}, this program reads {ours}")
-        schema.metadata.create_all(self._engine)
-        with self._write() as db:
-            if db.scalar(wanted) is None:
+            if version not in (None, ours):
+                raise ConfigError(f"ledger: it was written with schema {version}, this program reads {ours}")
+            schema.metadata.create_all(db)
+            if version is None:
                 db.execute(insert(meta).values(name="schema_version", value=ours))
 
     def bind(self, chain: str, chain_id: int, instance: str, account: str) -> None:
         """Ties the ledger to a chain, a local chain's instance and an account. ConfigError for any other."""
         ours = {"chain_id": chain_id, "instance": instance, "account": account}
-        with self._write() as db:
+        with self._alone() as db:
             row = db.execute(select(chains).where(chains.c.chain == chain)).mappings().first()
             if row is None:
                 db.execute(insert(chains).values(chain=chain, **ours))
@@ -305,6 +316,14 @@ class SqlLedger:
         """See the port."""
         with self._write() as db:
             db.execute(insert(modes).values(account=account, mode=mode.value, why=why, at=at))
+
+    @contextmanager
+    def _alone(self) -> Iterator[Connection]:
+        """Like `_write`, and what is read can't change before the commit: two first runs may start at once."""
+        with self._write() as db:
+            if self._engine.dialect.name == "sqlite":
+                db.exec_driver_sql("BEGIN IMMEDIATE")
+            yield db
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:

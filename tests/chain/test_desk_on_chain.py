@@ -7,6 +7,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -484,6 +486,39 @@ class TestSignals:
                 assert json.loads(run.out) == {"ticks": 1, "fatal": ""}
         assert rows(load_config(config).ledger, "SELECT outcome FROM intents") == [("FILLED",)]
         ledger_equals_chain(exposed, config, since)
+
+
+FIRST_RUNS = """
+import os, sys, time
+from pathlib import Path
+from bot.ledger import open_ledger
+
+for round in range(20):
+    path, start = Path(sys.argv[1]) / f"{round}.db", time.time() + 0.01
+    children = []
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            while time.time() < start:
+                pass
+            try:
+                open_ledger(path).bind("localnet", 31337, "", "0x" + "11" * 20)
+                os._exit(0)
+            except BaseException as error:
+                print(type(error).__name__, error, flush=True)
+                os._exit(1)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+print("done")
+"""
+
+
+def test_first_runs_that_start_at_once_share_a_new_ledger(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_RUNS, tmp_path], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "done\n"
 
 
 TOKEN_PATH = f"/v3/{TOKEN}?key={SECOND_TOKEN}"
