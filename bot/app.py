@@ -8,6 +8,7 @@ from decimal import Decimal
 from eth_utils.address import to_checksum_address
 from pydantic import SecretStr
 
+from bot.book import Book, ChainAccess
 from bot.chain.client import Client, Provider, ProviderRules
 from bot.chain.contracts import contract
 from bot.chain.mandate import Mandate
@@ -23,9 +24,10 @@ from bot.config import (
     LyraConfig,
     WatchSigner,
 )
+from bot.core.fees import FeeCap
 from bot.core.policy import DeltaBand
 from bot.core.risk import Limits
-from bot.desk import Book, ChainAccess, Desk
+from bot.desk import Desk
 from bot.errors import ConfigError
 from bot.ledger import SqlLedger, open_ledger
 from bot.options.lyra import LyraAddresses, LyraSource
@@ -83,11 +85,14 @@ class App:
         self.ledger.close()
 
 
-def build(config: Config) -> App:
-    """Everything of a configuration, put together. Speaks to no chain yet; ConfigError where a part is unusable."""
+def build(config: Config, *, trades: bool = False) -> App:
+    """Everything of a configuration, put together. Speaks to no chain yet; ConfigError where a part is unusable.
+
+    An app that `trades` holds the ledger alone.
+    """
     signer = make_signer(config)
     clients = {name: make_client(name, chain) for name, chain in config.chains.items()}
-    ledger = open_ledger(config.ledger)
+    ledger = open_ledger(config.ledger, trades=trades)
     for name, chain in config.chains.items():
         ledger.bind(name, chain.chain_id, chain.instance, signer.address)
     chains = {name: make_access(clients[name], chain) for name, chain in config.chains.items()}
@@ -150,15 +155,18 @@ def make_book(config: Config, book: BookConfig, client: Client, ledger: SqlLedge
         venue = PaperVenue(curie, lambda: ledger.paper_fills(book.name))
     mandate = Mandate(
         chain_id=chain.chain_id,
+        account=signer.address,
         rules=curie.rules(book.limits.max_order),
         max_gas=chain.max_gas,
         max_fee_wei=int(chain.max_fee_gwei * WEI_PER_GWEI),
     )
     fees = FeeRules(
         min_tip_wei=int(chain.min_tip_gwei * WEI_PER_GWEI),
-        max_fee_wei=mandate.max_fee_wei,
+        cap=FeeCap(mandate.max_fee_wei, chain.max_gas_usd),
         gas_margin=chain.gas_margin,
         confirmations=chain.confirmations,
+        finality=chain.finality,
+        bump_after_s=chain.bump_after_s,
         patience_s=float(chain.patience_s),
     )
     limits = book.limits

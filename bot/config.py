@@ -132,6 +132,9 @@ class ChainConfig(Model):
     read_tries: Whole = 3
     call_gas: Whole = 25_000_000
     confirmations: Whole = 1
+    finality: Whole = 64
+    bump_after_s: Whole = 30
+    max_gas_usd: Positive = Decimal(25)
     patience_s: NotNegative = Decimal(2)
     min_tip_gwei: NotNegative = Decimal("0.001")
     max_fee_gwei: Positive = Decimal(50)

@@ -4,15 +4,13 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
-from typing import Any
 
 import structlog
 from pydantic import TypeAdapter
 
-from bot.chain.client import Client
-from bot.chain.contracts import Contract
-from bot.chain.reads import drive
-from bot.chain.sender import Sender
+from bot import reconcile
+from bot.book import Book, ChainAccess
+from bot.chain.sender import Mined, Powers
 from bot.core.costs import costs_of
 from bot.core.exposure import measure
 from bot.core.model import (
@@ -24,21 +22,18 @@ from bot.core.model import (
     Mode,
     Outcome,
     OutcomeState,
+    Purpose,
     Rebalance,
     Snapshot,
 )
-from bot.core.policy import Policy
-from bot.core.risk import Limits, guard
+from bot.core.risk import guard
 from bot.core.units import WEI_PER_NATIVE
-from bot.errors import ConfigError, Halt, OrderRejected, OutcomeUnknown, TransientError
+from bot.errors import Halt, OrderRejected, OutcomeUnknown, TransientError
+from bot.observer import Observer
 from bot.ports import (
     Clock,
     Ledger,
     OpenIntent,
-    OptionSource,
-    Part,
-    PerpVenue,
-    Reader,
     Receipt,
     TickRecord,
     primary_block,
@@ -49,39 +44,6 @@ log = structlog.get_logger("vaultkeel.desk")
 SOON_S = 2
 PRICE_STEP = Decimal("0.000001")
 SNAPSHOT: TypeAdapter[Snapshot] = TypeAdapter(Snapshot)
-
-
-@dataclass(frozen=True, slots=True)
-class ChainAccess:
-    """One chain as the desk reads it. `native_usd` is None where gas is paid in the book's underlying."""
-
-    client: Client
-    multicall: Contract
-    chain_id: int
-    instance: str
-    call_gas: int
-    min_tip_wei: int
-    native_usd: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class Book:
-    """One underlying, with everything that a tick of it needs."""
-
-    name: str
-    underlying: str
-    sources: tuple[OptionSource, ...]
-    venue: PerpVenue
-    policy: Policy
-    limits: Limits
-    order_ttl_s: int
-    sender: Sender
-    paper: bool
-
-    @property
-    def parts(self) -> tuple[Part, ...]:
-        """Everything of the book that is read on a chain, the venue last."""
-        return (*self.sources, self.venue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +64,9 @@ class Desk:
     ) -> None:
         self.books = books
         self.ledger = ledger
-        self._chains = chains
+        self._observer = Observer(chains, ledger)
         self._clock = clock
-        self._verified: set[str] = set()
+        self._reconciled: set[str] = set()
 
     def tick(self, book: Book) -> Tick:
         """One tick of `book`. Raises a VaultkeelError where something stopped it; nothing is sent after one."""
@@ -112,12 +74,17 @@ class Desk:
             try:
                 return self._tick(book)
             except Halt as error:
-                self.ledger.set_mode(book.venue.account, Mode.HALTED, str(error), self._clock.now())
+                if self.ledger.mode(book.venue.account) is not Mode.HALTED:
+                    self.ledger.set_mode(book.venue.account, Mode.HALTED, str(error), self._clock.now())
                 raise
+
+    def observe(self, book: Book) -> Snapshot:
+        """Everything that a decision of `book` needs, at one block hash per chain."""
+        return self._observer.observe(book)
 
     def assess(self, book: Book) -> TickRecord:
         """What a tick would decide now. Reads, and changes nothing."""
-        snapshot = self.observe(book)
+        snapshot = self._observer.observe(book)
         exposure = measure(snapshot)
         decision: Decision = book.policy.decide(exposure, costs_of(snapshot))
         mode = self.ledger.mode(book.venue.account)
@@ -126,44 +93,16 @@ class Desk:
             now, snapshot, exposure, guard(decision, exposure, snapshot, book.limits, mode, now)
         )
 
-    def observe(self, book: Book) -> Snapshot:
-        """Everything that a decision of `book` needs, at one block hash per chain."""
-        heads = self._verify(book)
-        readers: dict[str, list[Reader[Any]]] = {}
-        for part in book.parts:
-            readers.setdefault(part.chain, []).append(part.read())
-        blocks: list[BlockRef] = []
-        states: dict[str, list[Any]] = {}
-        for chain, wanted in readers.items():
-            access = self._chains[chain]
-            block = self._pin(book, chain, heads.get(chain))
-            blocks.append(block)
-            states[chain] = drive(access.client, access.multicall, block, wanted, access.call_gas)
-        sources = tuple(states[source.chain].pop(0) for source in book.sources)
-        venue = states[book.venue.chain].pop(0)
-        spot = sources[0].spot
-        access = self._chains[book.venue.chain]
-        head = primary_block(tuple(blocks), book.venue.chain)
-        open_orders = self.ledger.open_intents(book.venue.account, venue.position.market)
-        return Snapshot(
-            book=book.name,
-            underlying=book.underlying,
-            blocks=tuple(blocks),
-            sources=sources,
-            venue=venue,
-            spot=spot,
-            native_usd=spot if access.native_usd is None else access.native_usd,
-            gas_price_wei=head.base_fee_wei + access.min_tip_wei,
-            in_flight=sum((o.intent.size for o in open_orders), Decimal(0)),
-        )
-
     def _tick(self, book: Book) -> Tick:
-        self._verify(book)
+        self._observer.verify(book)
         waiting = self._advance(book)
         record = self.assess(book)
         if waiting and isinstance(record.decision, Rebalance):
             text = f"order {waiting[0].intent.key} has no outcome yet"
             record = replace(record, decision=Hold("ORDER_OPEN", text, record.decision.arithmetic))
+        if not (book.paper or waiting or book.name in self._reconciled):
+            self._reconcile(book, record.snapshot)
+            self._reconciled.add(book.name)
         tick_id = self.ledger.record_tick(record)
         log.info(
             "tick",
@@ -180,79 +119,49 @@ class Desk:
             return Tick(record, None, None, SOON_S if waiting else None)
         return self._act(book, record, tick_id)
 
-    def _pin(self, book: Book, chain: str, head: BlockRef | None) -> BlockRef:
-        """The head of `chain`, if it was not read just now. TransientError where it can't show our last order yet."""
-        block = head or self._chains[chain].client.head()
-        ours = self.ledger.last_mined_block(book.venue.account) if chain == book.venue.chain else 0
-        if block.number < ours:
-            raise TransientError(
-                f"{chain}: the node's block {block.number} is older than {ours}, which has our last order: it lags"
-            )
-        return block
-
-    def _verify(self, book: Book) -> dict[str, BlockRef]:
-        """Once per book, before anything is sent: the chains are the configured ones and every address holds code.
-
-        Returns the heads that this read.
-        """
-        if book.name in self._verified:
-            return {}
-        heads = {
-            chain: self._verify_chain(book, chain) for chain in dict.fromkeys(p.chain for p in book.parts)
-        }
-        self._verified.add(book.name)
-        return heads
-
-    def _verify_chain(self, book: Book, chain: str) -> BlockRef:
-        access = self._chains[chain]
-        addresses = {f"chains.{chain}.multicall": access.multicall.address}
-        for part in book.parts:
-            if part.chain == chain:
-                addresses |= {f"{part.name}.{field}": address for field, address in part.contracts().items()}
-        chain_id, head, has_code = access.client.opening(list(addresses.values()))
-        if chain_id != access.chain_id:
-            raise ConfigError(f"chains.{chain}.chain_id is {access.chain_id}, the node's is {chain_id}")
-        for field, address in addresses.items():
-            if not has_code[address]:
-                raise ConfigError(f"{field}: there is no contract at {address} on {chain}")
-        if access.instance and access.client.instance() != access.instance:
-            raise ConfigError(
-                f"chains.{chain}.instance: the node runs another local chain than {access.instance}"
-            )
-        return head
-
     def _advance(self, book: Book) -> tuple[OpenIntent, ...]:
         """Follows up the book's open orders; returns those of its account that still have no outcome.
 
-        On paper and on a halted account they are only watched: stored bytes are sent by neither.
+        On paper they are only watched. On a halted account stored bytes are not sent again and no fee is raised, but an
+        expired order is cancelled. An outcome that a reorg undid is taken back first. Where that leaves several open
+        orders in a market, the later ones are dropped: they were meant for a position that may not come back.
         """
-        resend = not book.paper and self.ledger.mode(book.venue.account) is not Mode.HALTED
-        waiting = []
-        for order in self.ledger.open_intents(book.venue.account):
+        account = book.venue.account
+        for order in self.ledger.unfinal(account):
+            if order.intent.book == book.name and book.sender.undone(order):
+                log.error("a reorg undid an order", intent=order.intent.key)
+                self.ledger.unconfirm(order.intent.key)
+        halted = self.ledger.mode(account) is Mode.HALTED
+        powers = Powers(resend=not book.paper and not halted, cancel=not book.paper)
+        waiting: list[OpenIntent] = []
+        orders = self.ledger.open_intents(account)
+        oldest = {order.intent.market: order.intent.key for order in reversed(orders)}
+        # Newest first: a crash in between must not leave a later order alone, which would then be sent again.
+        for order in reversed(orders):
+            drop = oldest[order.intent.market] != order.intent.key
             if order.intent.book != book.name:
                 waiting.append(order)
             elif not order.attempts:
                 unsigned = Outcome(OutcomeState.DEAD, "it was never signed")
                 self.ledger.resolve(order.intent.key, unsigned, Decimal(0), self._clock.now())
-            elif self._settle(book, order, book.sender.follow(order, resend=resend)) is None:
+            elif self._settle(book, order, self._follow(book, order, replace(powers, drop=drop))) is None:
                 waiting.append(order)
-        return tuple(waiting)
+        return tuple(reversed(waiting))
 
-    def _settle(self, book: Book, order: OpenIntent, receipt: Receipt | None) -> Outcome | None:
-        """Records what the venue says of a mined order; None while there is no receipt."""
-        if receipt is None:
+    def _follow(self, book: Book, order: OpenIntent, powers: Powers) -> Mined | None:
+        native_usd = self._observer.native_usd(book, order.intent.reference_price)
+        return book.sender.follow(order, powers, self._clock.now(), native_usd)
+
+    def _settle(self, book: Book, order: OpenIntent, mined: Mined | None) -> Outcome | None:
+        """Records what became of an order whose nonce is used; None while there is no receipt."""
+        if mined is None:
             return None
-        access = self._chains[book.venue.chain]
-        block = BlockRef(book.venue.chain, receipt.block_number, receipt.block_hash, 0, 0)
-        outcomes: list[Outcome] = drive(
-            access.client,
-            access.multicall,
-            block,
-            [book.venue.outcome(order.intent, receipt)],
-            access.call_gas,
-        )
-        outcome = outcomes[0]
-        native_usd = order.intent.reference_price if access.native_usd is None else access.native_usd
+        receipt = mined.receipt
+        if mined.purpose is Purpose.CANCEL:
+            outcome = Outcome(OutcomeState.DEAD, "cancelled: a no-op took its nonce")
+        else:
+            outcome = self._outcome(book, order, receipt)
+        native_usd = self._observer.native_usd(book, order.intent.reference_price)
         gas_usd = Decimal(receipt.gas_cost_wei) / WEI_PER_NATIVE * native_usd
         self.ledger.resolve(order.intent.key, outcome, gas_usd, self._clock.now())
         log.info(
@@ -264,10 +173,17 @@ class Desk:
         )
         return outcome
 
+    def _outcome(self, book: Book, order: OpenIntent, receipt: Receipt) -> Outcome:
+        """What the venue says of a mined order."""
+        block = BlockRef(book.venue.chain, receipt.block_number, receipt.block_hash, 0, 0)
+        return self._observer.ask(book.venue.chain, block, book.venue.outcome(order.intent, receipt))
+
     def _act(self, book: Book, record: TickRecord, tick_id: int) -> Tick:
         decision = record.decision
         if not isinstance(decision, Rebalance):
             raise TypeError("only a rebalance is acted on")
+        if not book.paper:
+            self._reconcile(book, record.snapshot)
         intent = make_intent(book, record.snapshot, decision)
         self.ledger.intend(intent, tick_id)
         try:
@@ -279,22 +195,54 @@ class Desk:
         again = next_visit(decision, outcome, record.snapshot.venue.clip_interval_s)
         return Tick(record, outcome, intent.key, again)
 
+    def compare(self, book: Book) -> tuple[reconcile.Position, int]:
+        """The ledger's idea of the book's position beside the venue's, and the block that the latter was read at."""
+        snapshot = self._observer.observe(book)
+        block = primary_block(snapshot.blocks, book.venue.chain)
+        return reconcile.position(self.ledger, snapshot.venue), block.number
+
+    def cancel(self, book: Book, order: OpenIntent) -> None:
+        """Sends a no-op at an order's nonce now. OutcomeUnknown where the node leaves a doubt."""
+        native_usd = self._observer.native_usd(book, order.intent.reference_price)
+        book.sender.cancel(order, self._clock.now(), native_usd)
+
+    def _reconcile(self, book: Book, snapshot: Snapshot) -> None:
+        """Nonces and our position are the same in ledger and chain, or a venue event explains why not; Halt otherwise.
+
+        Done at the start of a run and before every trade.
+        """
+        book.sender.check_nonces()
+        now, block = self._clock.now(), primary_block(snapshot.blocks, book.venue.chain)
+        found = reconcile.position(self.ledger, snapshot.venue)
+        baseline = reconcile.begin(self.ledger, found, block.number, now)
+        if found.agrees:
+            return
+        reader = reconcile.changes_since(book.venue, self.ledger, baseline)
+        changes = self._observer.ask(book.venue.chain, block, reader)
+        reconcile.settle(self.ledger, found, changes, block.number, now)
+
     def _place(self, book: Book, snapshot: Snapshot, intent: Intent) -> Outcome:
         """Prepares, checks and sends. OrderRejected only where nothing was signed."""
         call = book.venue.prepare(intent, snapshot.venue)
         prepared = book.sender.preflight(book.venue, call)
-        transaction = book.sender.unsigned(prepared)
+        transaction = book.sender.unsigned(prepared, snapshot.native_usd)
         if book.paper:
             fill = book.venue.expected(intent, snapshot.venue, prepared.returned)
             outcome = Outcome(OutcomeState.PAPER, "recorded, not sent", fill)
             self.ledger.resolve(intent.key, outcome, costs_of(snapshot).gas_usd, self._clock.now())
             return outcome
         try:
-            book.sender.submit(intent.key, transaction)
+            book.sender.submit(intent.key, transaction, self._clock.now())
         except OutcomeUnknown as error:
             log.warning("order in doubt", intent=intent.key, why=str(error))
-        (order,) = self.ledger.open_intents(intent.account, intent.market)
-        outcome_now = self._settle(book, order, book.sender.wait(order))
+        ours = [
+            o for o in self.ledger.open_intents(intent.account, intent.market) if o.intent.key == intent.key
+        ]
+        if not ours:
+            raise TransientError(
+                f"order {intent.key} has an outcome already: another run works with this ledger"
+            )
+        outcome_now = self._settle(book, ours[0], book.sender.wait(ours[0]))
         return outcome_now or Outcome(OutcomeState.PENDING, "sent, not mined yet")
 
 

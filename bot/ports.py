@@ -4,7 +4,7 @@ A reader is a generator without I/O. It yields the calls that it needs, is sent 
 order, and returns what it read. `bot.chain.reads` drives the readers of a chain side by side.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
@@ -46,8 +46,18 @@ class Reverted:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """The events of one contract from a block on, up to the pinned one. A reader is sent a list of `EventLog`."""
+
+    address: str
+    topics: tuple[str | None, ...]
+    from_block: int
+    name: str
+
+
 T = TypeVar("T")
-Reader = Generator[list[Call], list[Any], T]
+Reader = Generator[Sequence[Call | LogQuery], list[Any], T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,15 @@ class Log:
     address: str
     topics: tuple[bytes, ...]
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EventLog:
+    """An event with the transaction that it came from."""
+
+    log: Log
+    tx_hash: str
+    block_number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +129,24 @@ class AttemptRow:
     account: str
     nonce: int
     raw: bytes
+    purpose: str
+    max_fee_wei: int
+    tip_wei: int
+    signed_at: int
     state: str
+    block_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideChange:
+    """A change of our position that we did not order, as the venue's own events tell it.
+
+    `reason` is the venue's own (a liquidation, say), "" where its events don't explain it.
+    """
+
+    size: Decimal
+    reason: str
+    tx_hash: str
 
 
 class OptionSource(Protocol):
@@ -173,6 +209,10 @@ class PerpVenue(Protocol):
         """What became of `intent`, from its mined transaction."""
         ...
 
+    def outside_changes(self, from_block: int, known: frozenset[str]) -> Reader[tuple[OutsideChange, ...]]:
+        """Changes of our position since a block that came from transactions other than `known`, oldest first."""
+        ...
+
     def contracts(self) -> dict[str, str]:
         """Addresses that must hold code, by the name of their configuration field."""
         ...
@@ -210,6 +250,15 @@ class TickRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Baseline:
+    """A position that was adopted: at which block, and why."""
+
+    size: Decimal
+    block: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class OpenIntent:
     """An intent whose outcome is not known yet, with its attempts, oldest first."""
 
@@ -228,10 +277,11 @@ class Ledger(Protocol):
         """Commits an intent before anything is signed. OrderRejected where the same key was intended before."""
         ...
 
-    def attempt(self, intent_key: str, account: str, nonce: int, signed: SignedTx) -> None:
+    def attempt(self, attempt: AttemptRow) -> None:
         """Commits the exact bytes before they are sent.
 
-        TransientError, and nothing committed, where the intent has an outcome already or the nonce is taken.
+        TransientError, and nothing committed, where the intent has an outcome already, the nonce is another intent's
+        or the intent has another nonce.
         """
         ...
 
@@ -240,7 +290,39 @@ class Ledger(Protocol):
         ...
 
     def mined(self, receipt: Receipt) -> None:
-        """Notes an attempt's receipt at the confirmation depth."""
+        """Notes an attempt's receipt at the confirmation depth; the intent's other attempts are REPLACED by it."""
+        ...
+
+    def unfinal(self, account: str) -> tuple[OpenIntent, ...]:
+        """Intents with an attempt that is mined and could still be undone by a reorg."""
+        ...
+
+    def finalise(self, tx_hash: str) -> None:
+        """Notes that an attempt's block can't be undone any more."""
+        ...
+
+    def unconfirm(self, intent_key: str) -> None:
+        """Takes an outcome and its fill back, after a reorg: the intent is UNKNOWN and its attempts are sent."""
+        ...
+
+    def bury(self, intent_key: str, why: str, at: int) -> None:
+        """Takes a signed intent as DEAD on a person's word: its nonce was used by a foreign transaction."""
+        ...
+
+    def baseline(self, account: str, market: str) -> Baseline | None:
+        """The position that the fills are counted from; None before the first reconciliation."""
+        ...
+
+    def adopt(self, account: str, market: str, size: Decimal, block: int, why: str, at: int) -> None:
+        """From now on `size` is the position that the ledger expects."""
+        ...
+
+    def own_transactions(self, account: str) -> frozenset[str]:
+        """The hashes of every attempt ever signed for `account`."""
+        ...
+
+    def live_position(self, account: str, market: str) -> Decimal:
+        """The position that the ledger expects: the baseline and all live fills since."""
         ...
 
     def resolve(self, intent_key: str, outcome: Outcome, gas_usd: Decimal, at: int) -> None:

@@ -8,6 +8,7 @@ scheduler something during shutdown, can deadlock or lose the signal.
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from types import FrameType
@@ -16,13 +17,16 @@ import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from bot.desk import Book, Desk
+from bot.book import Book
+from bot.desk import Desk
 from bot.errors import ConfigError, Halt, VaultkeelError
 
 log = structlog.get_logger("vaultkeel.scheduler")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LOOK_EVERY_S = 0.5
+ALERT_AFTER = 5
+"""Ticks in a row that a node or a feed may fail before it is an error and no more a warning."""
 
 
 class Runner:
@@ -34,6 +38,7 @@ class Runner:
         self._busy = threading.Lock()
         self._stopping = threading.Event()
         self._due = {book.name: 0.0 for book in desk.books}
+        self._failed: Counter[str] = Counter()
         self.fatal: VaultkeelError | None = None
         self.ticks = 0
 
@@ -71,9 +76,14 @@ class Runner:
             log.error("halted", book=book.name, why=str(error))  # noqa: TRY400
         except VaultkeelError as error:
             log.warning("tick skipped", book=book.name, kind=type(error).__name__, why=str(error))
+            self._failed[book.name] += 1
+            if self._failed[book.name] == ALERT_AFTER:
+                log.error("no tick succeeds", book=book.name, why=str(error))  # noqa: TRY400
         except Exception:  # the one broad catch: a bug in one tick must not end the watch over the others
             log.exception("tick failed", book=book.name)
         else:
+            if self._failed.pop(book.name, 0) >= ALERT_AFTER:
+                log.warning("ticks succeed again", book=book.name)
             return self._interval_s if tick.again_in_s is None else tick.again_in_s
         return self._interval_s
 

@@ -13,10 +13,11 @@ import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from bot.chain.pool import Health, Pool, ProviderRules
-from bot.chain.provider import Provider, Refused, RevertError
+from bot.chain.provider import Provider, Refused, RevertError, as_log
+from bot.core.fees import Offer
 from bot.core.model import BlockRef
 from bot.errors import DataError, OutcomeUnknown, TransientError, VaultkeelError
-from bot.ports import Receipt, TxCall
+from bot.ports import EventLog, Receipt, TxCall
 
 __all__ = ["Client", "Health", "Provider", "ProviderRules", "RevertError"]
 
@@ -154,15 +155,15 @@ class Client:
         if doubts:
             log.info("sent, but not every node took it", chain=self.chain, why="; ".join(doubts))
 
-    def fees(self, min_tip_wei: int) -> tuple[int, int]:
-        """(fee cap, tip) per gas unit in wei: twice the next base fee plus the median recent tip (EIP-1559)."""
+    def offer(self, min_tip_wei: int) -> Offer:
+        """Fees for now: twice the next base fee and the median recent tip, at least `min_tip_wei` (EIP-1559)."""
 
-        def ask(provider: Provider) -> tuple[int, int]:
+        def ask(provider: Provider) -> Offer:
             history = provider.request("eth_feeHistory", [hex(5), "latest", [50]])
             with provider.expecting("eth_feeHistory"):
                 rewards = sorted(int(block[0], 16) for block in history.get("reward") or [] if block)
                 tip = max(min_tip_wei, rewards[len(rewards) // 2] if rewards else 0)
-                return 2 * int(history["baseFeePerGas"][-1], 16) + tip, tip
+                return Offer(2 * int(history["baseFeePerGas"][-1], 16) + tip, tip)
 
         return self._first(ask)
 
@@ -173,6 +174,17 @@ class Client:
         not that the transaction is gone.
         """
         return self._retrying(lambda: self._receipt(tx_hash))
+
+    def logs(self, address: str, topics: Sequence[str | None], first: int, last: int) -> list[EventLog]:
+        """Events of one contract in the blocks `first` to `last`, oldest first."""
+        wanted = {"address": address, "topics": list(topics), "fromBlock": hex(first), "toBlock": hex(last)}
+
+        def ask(provider: Provider) -> list[EventLog]:
+            found = provider.request("eth_getLogs", [wanted])
+            with provider.expecting("eth_getLogs"):
+                return [EventLog(as_log(e), e["transactionHash"], int(e["blockNumber"], 16)) for e in found]
+
+        return self._first(ask)
 
     def instance(self) -> str:
         """anvil's instance id, which changes with every chain that it starts; "" where the node isn't anvil."""

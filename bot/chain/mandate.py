@@ -18,11 +18,19 @@ class Rule:
     check: Callable[[Mapping[str, Any]], None]
 
 
+CANCEL_GAS = 21_000
+"""What a transfer of nothing to oneself costs: the no-op that takes an expired order's nonce."""
+
+
 @dataclass(frozen=True)
 class Mandate:
-    """An allow-list. `max_fee_wei` bounds the fee per gas unit, `max_gas` the gas limit."""
+    """An allow-list for `account`. `max_fee_wei` bounds the fee per gas unit, `max_gas` the gas limit.
+
+    Besides what the rules allow, the account may send nothing to itself, which is how an expired order is cancelled.
+    """
 
     chain_id: int
+    account: str
     rules: tuple[Rule, ...]
     max_gas: int
     max_fee_wei: int
@@ -37,7 +45,11 @@ class Mandate:
             raise OrderRejected(f"mandate: a gas limit of {tx.gas} is above {self.max_gas}")
         if not 0 <= tx.tip_wei <= tx.max_fee_wei <= self.max_fee_wei:
             raise OrderRejected(f"mandate: a fee of {tx.max_fee_wei} wei per gas is above {self.max_fee_wei}")
-        self._rule(tx)
+        if not self._is_cancel(tx):
+            self._rule(tx)
+
+    def _is_cancel(self, tx: UnsignedTx) -> bool:
+        return tx.call.to.lower() == self.account.lower() and tx.call.data == b"" and tx.gas == CANCEL_GAS
 
     def _rule(self, tx: UnsignedTx) -> None:
         here = [r for r in self.rules if r.contract.address.lower() == tx.call.to.lower()]

@@ -189,12 +189,11 @@ def _receipt(tx_hash: str, found: dict[str, Any]) -> Receipt:
         block_hash=HexBytes(found["blockHash"]).to_0x_hex(),
         gas_used=gas_used,
         gas_cost_wei=gas_used * int(found["effectiveGasPrice"], 16) + l1_fee,
-        logs=tuple(
-            Log(
-                address=log["address"],
-                topics=tuple(bytes(HexBytes(topic)) for topic in log["topics"]),
-                data=bytes(HexBytes(log["data"])),
-            )
-            for log in found["logs"]
-        ),
+        logs=tuple(as_log(entry) for entry in found["logs"]),
     )
+
+
+def as_log(entry: dict[str, Any]) -> Log:
+    """One event of a receipt, or of a log query."""
+    topics = tuple(bytes(HexBytes(topic)) for topic in entry["topics"])
+    return Log(entry["address"], topics, bytes(HexBytes(entry["data"])))

@@ -7,7 +7,7 @@ from bot.chain.client import Client
 from bot.chain.contracts import Contract
 from bot.core.model import BlockRef
 from bot.errors import DataError
-from bot.ports import Call, Reader, Reverted
+from bot.ports import Call, LogQuery, Reader, Reverted
 
 
 def drive(
@@ -19,7 +19,7 @@ def drive(
     where a reorg removed the block in between.
     """
     returned: dict[int, Any] = {}
-    asked: dict[int, list[Call]] = {}
+    asked: dict[int, Sequence[Call | LogQuery]] = {}
     for i, reader in enumerate(readers):
         try:
             asked[i] = next(reader)
@@ -29,7 +29,7 @@ def drive(
         answers = iter(
             read_round(client, multicall, block, [c for calls in asked.values() for c in calls], gas)
         )
-        following: dict[int, list[Call]] = {}
+        following: dict[int, Sequence[Call | LogQuery]] = {}
         for i, calls in asked.items():
             try:
                 following[i] = readers[i].send([next(answers) for _ in calls])
@@ -40,9 +40,26 @@ def drive(
 
 
 def read_round(
+    client: Client, multicall: Contract, block: BlockRef, asked: Sequence[Call | LogQuery], gas: int
+) -> list[Any]:
+    """The results of one round, in order: all calls in one eth_call, each log query in a request of its own.
+
+    `Reverted` stands for a call that may fail and did.
+    """
+    calls = [item for item in asked if isinstance(item, Call)]
+    results = iter(call_all(client, multicall, block, calls, gas) if calls else [])
+    return [
+        next(results)
+        if isinstance(item, Call)
+        else client.logs(item.address, item.topics, item.from_block, block.number)
+        for item in asked
+    ]
+
+
+def call_all(
     client: Client, multicall: Contract, block: BlockRef, calls: Sequence[Call], gas: int
 ) -> list[Any]:
-    """The decoded results of `calls` in one eth_call; `Reverted` for those that may fail and did."""
+    """The decoded results of `calls` in one eth_call at the block's hash."""
     batch = [{"target": c.to, "allowFailure": True, "callData": c.data} for c in calls]
     encoded = multicall.abi.encode("aggregate3", [tuple(entry.values()) for entry in batch])
     raw = client.call_at(block.hash, multicall.address, encoded, gas)

@@ -240,16 +240,32 @@ class IntentKind(StrEnum):
 
 
 class AttemptState(StrEnum):
-    """What became of one signed transaction."""
+    """What became of one signed transaction.
+
+    MINED_OK and REVERTED are at the confirmation depth and can still be undone by a reorg; FINAL can't. REPLACED had
+    its nonce used by another attempt of the same intent.
+    """
 
     SIGNED = "SIGNED"
     SENT = "SENT"
     MINED_OK = "MINED_OK"
     REVERTED = "REVERTED"
+    REPLACED = "REPLACED"
+    FINAL = "FINAL"
+
+
+class Purpose(StrEnum):
+    """What a signed transaction is for: the intent's order, or a no-op at its nonce that takes its place."""
+
+    ORDER = "order"
+    CANCEL = "cancel"
 
 
 class OutcomeState(StrEnum):
-    """What became of an intent. PENDING and UNKNOWN are open; the others are final at the confirmation depth."""
+    """What became of an intent. PENDING and UNKNOWN are open; the others hold from the confirmation depth on.
+
+    UNKNOWN had an outcome that a reorg undid.
+    """
 
     PENDING = "PENDING"
     UNKNOWN = "UNKNOWN"

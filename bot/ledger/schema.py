@@ -83,18 +83,23 @@ Index(
     intents.c.account,
     intents.c.market,
     unique=True,
-    sqlite_where=text("outcome IN ('PENDING', 'UNKNOWN')"),
-    postgresql_where=text("outcome IN ('PENDING', 'UNKNOWN')"),
+    sqlite_where=text("outcome = 'PENDING'"),
+    postgresql_where=text("outcome = 'PENDING'"),
 )
 
 attempts = Table(
     "attempts",
     metadata,
-    Column("hash", String, primary_key=True),
+    Column("id", Integer, primary_key=True),
+    Column("hash", String, nullable=False, unique=True),
     Column("intent_key", ForeignKey("intents.key"), nullable=False, index=True),
     Column("account", String, nullable=False),
     Column("nonce", Integer, nullable=False),
     Column("raw", LargeBinary, nullable=False),
+    Column("purpose", String, nullable=False),
+    Column("max_fee_wei", String, nullable=False),
+    Column("tip_wei", String, nullable=False),
+    Column("signed_at", Integer, nullable=False),
     Column("state", String, nullable=False),
     Column("block_number", Integer),
     Column("block_hash", String),
@@ -109,6 +114,23 @@ nonces = Table(
     Column("nonce", Integer, primary_key=True),
     Column("intent_key", ForeignKey("intents.key"), nullable=False),
     UniqueConstraint("intent_key"),
+)
+
+baselines = Table(
+    "baselines",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("account", String, nullable=False),
+    Column("market", String, nullable=False),
+    Column("size", String, nullable=False),
+    Column("filled_before", String, nullable=False),
+    Column("block_number", Integer, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("at", Integer, nullable=False),
+)
+
+epoch = Table(
+    "epoch", metadata, Column("id", Integer, primary_key=True), Column("epoch", Integer, nullable=False)
 )
 
 fills = Table(

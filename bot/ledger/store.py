@@ -1,7 +1,5 @@
 """The ledger over SQLAlchemy Core. Each public call is one committed transaction."""
 
-import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -10,7 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, inspect, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Select,
+    delete,
+    func,
+    insert,
+    inspect,
+    select,
+    update,
+)
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from bot.core.model import (
@@ -20,7 +28,6 @@ from bot.core.model import (
     Exposure,
     Fill,
     Intent,
-    IntentKind,
     Mode,
     Outcome,
     OutcomeState,
@@ -28,27 +35,35 @@ from bot.core.model import (
 )
 from bot.errors import ConfigError, OrderRejected, TransientError
 from bot.ledger import schema
-from bot.ledger.schema import attempts, chains, fills, intents, meta, modes, nonces, ticks
-from bot.ports import AttemptRow, OpenIntent, Receipt, SignedTx, TickRecord
+from bot.ledger.database import connect
+from bot.ledger.lock import FileLock
+from bot.ledger.rows import attempts_of, fill_of, intent_of, plain
+from bot.ledger.schema import attempts, baselines, chains, epoch, fills, intents, meta, modes, nonces, ticks
+from bot.ports import AttemptRow, Baseline, OpenIntent, Receipt, TickRecord
 
 SNAPSHOT: TypeAdapter[Snapshot] = TypeAdapter(Snapshot)
 EXPOSURE: TypeAdapter[Exposure] = TypeAdapter(Exposure)
 DECISION: TypeAdapter[Decision] = TypeAdapter(Decision)
 
 OPEN = tuple(state.value for state in OPEN_OUTCOMES)
-MINED = {AttemptState.MINED_OK.value, AttemptState.REVERTED.value}
+MINED = (AttemptState.MINED_OK.value, AttemptState.REVERTED.value)
 OTHERS = "another run works with this ledger"
-BUSY_S = 5.0
 
 
-def open_ledger(path: Path) -> "SqlLedger":
-    """Opens or creates the ledger at `path`. ConfigError where it can't be used."""
+def open_ledger(path: Path, *, trades: bool = False) -> "SqlLedger":
+    """Opens or creates the ledger at `path`. ConfigError where it can't be used.
+
+    A run that `trades` is the only one: it holds the lock beside the file, and begins an epoch, so that an earlier
+    holder that was paused and comes back can't write any more.
+    """
+    lock = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(f"sqlite:///{path}")
-        event.listen(engine, "connect", _durable)
-        ledger = SqlLedger(engine)
+        lock = FileLock(path) if trades else None
+        ledger = SqlLedger(connect(path), lock)
         ledger.create()
+        if trades:
+            ledger.begin_epoch()
     except OSError as error:
         raise ConfigError(f"ledger: {path} can't be created: {error.strerror}") from error
     except OperationalError as error:
@@ -58,35 +73,27 @@ def open_ledger(path: Path) -> "SqlLedger":
     return ledger
 
 
-def _durable(connection: Any, _record: object) -> None:
-    """Write-ahead log, and a commit that returns only when the bytes are on the disk."""
-    cursor = connection.cursor()
-    give_up = time.monotonic() + BUSY_S
-    while True:
-        try:
-            cursor.execute("PRAGMA journal_mode=WAL")
-            break
-        except sqlite3.OperationalError as error:
-            # Another first run makes the same change. SQLite itself waits for every lock but this one.
-            if "locked" not in str(error) or time.monotonic() >= give_up:
-                raise
-            time.sleep(BUSY_S / 100)
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
-
-
 class SqlLedger:
     """See `bot.ports.Ledger` for what each call promises."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, lock: FileLock | None = None) -> None:
         self._engine = engine
+        self._lock = lock
+        self._epoch: int | None = None
+
+    def begin_epoch(self) -> None:
+        """From now on this run alone may write."""
+        with self._engine.begin() as db:
+            before = db.scalar(select(epoch.c.epoch))
+            db.execute(delete(epoch))
+            db.execute(insert(epoch).values(id=1, epoch=(before or 0) + 1))
+        self._epoch = (before or 0) + 1
 
     def create(self) -> None:
         """Makes the tables of a new ledger. ConfigError for one that another version or program wrote."""
         wanted = select(meta.c.value).where(meta.c.name == "schema_version")
         ours = str(schema.SCHEMA_VERSION)
-        with self._alone() as db:
+        with self._write() as db:
             tables = inspect(db).get_table_names()
             if tables and meta.name not in tables:
                 raise ConfigError(f"ledger: it is another program's database, with a table {tables[0]!r}")
@@ -100,7 +107,7 @@ class SqlLedger:
     def bind(self, chain: str, chain_id: int, instance: str, account: str) -> None:
         """Ties the ledger to a chain, a local chain's instance and an account. ConfigError for any other."""
         ours = {"chain_id": chain_id, "instance": instance, "account": account}
-        with self._alone() as db:
+        with self._write() as db:
             row = db.execute(select(chains).where(chains.c.chain == chain)).mappings().first()
             if row is None:
                 db.execute(insert(chains).values(chain=chain, **ours))
@@ -113,8 +120,11 @@ class SqlLedger:
                 )
 
     def close(self) -> None:
-        """Releases the file."""
+        """Releases the file and its lock."""
         self._engine.dispose()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def record_tick(self, record: TickRecord) -> int:
         """See the port."""
@@ -139,7 +149,7 @@ class SqlLedger:
 
     def tick(self, tick_id: int) -> TickRecord:
         """A recorded tick, as it was."""
-        with self._engine.connect() as db:
+        with self._read() as db:
             row = db.execute(select(ticks).where(ticks.c.id == tick_id)).mappings().one()
         return TickRecord(
             at=row["at"],
@@ -150,13 +160,13 @@ class SqlLedger:
 
     def last_tick(self, book: str) -> int | None:
         """The id of the book's newest tick."""
-        with self._engine.connect() as db:
+        with self._read() as db:
             found: int | None = db.scalar(select(func.max(ticks.c.id)).where(ticks.c.book == book))
         return found
 
     def intend(self, intent: Intent, tick_id: int) -> None:
         """See the port."""
-        values = {name: _plain(value) for name, value in asdict(intent).items()}
+        values = {name: plain(value) for name, value in asdict(intent).items()}
         try:
             with self._write() as db:
                 db.execute(
@@ -167,23 +177,24 @@ class SqlLedger:
                 f"order {intent.key} was intended before, or {intent.market} has an order without an outcome"
             ) from error
 
-    def attempt(self, intent_key: str, account: str, nonce: int, signed: SignedTx) -> None:
+    def attempt(self, attempt: AttemptRow) -> None:
         """See the port."""
-        row = {"intent_key": intent_key, "account": account, "nonce": nonce}
-        try:
-            with self._write() as db:
-                db.execute(insert(nonces).values(**row))  # first, for it locks the database until the commit
-                if db.scalar(select(intents.c.outcome).where(intents.c.key == intent_key)) not in OPEN:
-                    raise TransientError(
-                        f"order {intent_key} has an outcome already and is not sent: {OTHERS}"
-                    )
-                db.execute(
-                    insert(attempts).values(
-                        hash=signed.hash, raw=signed.raw, state=AttemptState.SIGNED.value, **row
-                    )
-                )
-        except IntegrityError as error:
-            raise TransientError(f"nonce {nonce} of {account} is another order's: {OTHERS}") from error
+        key, account, nonce = attempt.intent_key, attempt.account, attempt.nonce
+        values = asdict(attempt) | {"max_fee_wei": str(attempt.max_fee_wei), "tip_wei": str(attempt.tip_wei)}
+        with self._write() as db:
+            if db.scalar(select(intents.c.outcome).where(intents.c.key == key)) not in OPEN:
+                raise TransientError(f"order {key} has an outcome already and is not sent: {OTHERS}")
+            owner = db.scalar(
+                select(nonces.c.intent_key).where(nonces.c.account == account, nonces.c.nonce == nonce)
+            )
+            if owner is None:
+                try:
+                    db.execute(insert(nonces).values(account=account, nonce=nonce, intent_key=key))
+                except IntegrityError as error:
+                    raise TransientError(f"order {key} has another nonce than {nonce}: {OTHERS}") from error
+            elif owner != key:
+                raise TransientError(f"nonce {nonce} of {account} is another order's: {OTHERS}")
+            db.execute(insert(attempts).values(**values))
 
     def sent(self, tx_hash: str) -> None:
         """See the port."""
@@ -198,6 +209,12 @@ class SqlLedger:
         """See the port."""
         state = AttemptState.MINED_OK if receipt.succeeded else AttemptState.REVERTED
         with self._write() as db:
+            key = db.scalar(select(attempts.c.intent_key).where(attempts.c.hash == receipt.tx_hash))
+            db.execute(
+                update(attempts)
+                .where(attempts.c.intent_key == key, attempts.c.hash != receipt.tx_hash)
+                .values(state=AttemptState.REPLACED.value, block_number=None, block_hash=None)
+            )
             db.execute(
                 update(attempts)
                 .where(attempts.c.hash == receipt.tx_hash)
@@ -209,6 +226,69 @@ class SqlLedger:
                     gas_cost_wei=str(receipt.gas_cost_wei),
                 )
             )
+
+    def unfinal(self, account: str) -> tuple[OpenIntent, ...]:
+        """See the port."""
+        mined = select(attempts.c.intent_key).where(
+            attempts.c.account == account, attempts.c.state.in_(MINED)
+        )
+        return self._intents(select(intents).where(intents.c.key.in_(mined)))
+
+    def finalise(self, tx_hash: str) -> None:
+        """See the port."""
+        with self._write() as db:
+            db.execute(
+                update(attempts).where(attempts.c.hash == tx_hash).values(state=AttemptState.FINAL.value)
+            )
+
+    def unconfirm(self, intent_key: str) -> None:
+        """See the port."""
+        with self._write() as db:
+            db.execute(
+                update(intents)
+                .where(intents.c.key == intent_key)
+                .values(
+                    outcome=OutcomeState.UNKNOWN.value, reason="a reorg undid its block", resolved_at=None
+                )
+            )
+            db.execute(
+                update(attempts)
+                .where(attempts.c.intent_key == intent_key)
+                .values(state=AttemptState.SENT.value, block_number=None, block_hash=None)
+            )
+            db.execute(delete(fills).where(fills.c.intent_key == intent_key))
+
+    def baseline(self, account: str, market: str) -> Baseline | None:
+        """See the port."""
+        row = self._newest_baseline(account, market)
+        return None if row is None else Baseline(Decimal(row["size"]), row["block_number"], row["why"])
+
+    def adopt(self, account: str, market: str, size: Decimal, block: int, why: str, at: int) -> None:
+        """See the port."""
+        filled = self._live_fills(account, market)
+        with self._write() as db:
+            db.execute(
+                insert(baselines).values(
+                    account=account,
+                    market=market,
+                    size=str(size),
+                    filled_before=str(filled),
+                    block_number=block,
+                    why=why,
+                    at=at,
+                )
+            )
+
+    def own_transactions(self, account: str) -> frozenset[str]:
+        """See the port."""
+        with self._read() as db:
+            return frozenset(db.scalars(select(attempts.c.hash).where(attempts.c.account == account)))
+
+    def live_position(self, account: str, market: str) -> Decimal:
+        """See the port."""
+        filled = self._live_fills(account, market)
+        row = self._newest_baseline(account, market)
+        return filled if row is None else Decimal(row["size"]) + filled - Decimal(row["filled_before"])
 
     def resolve(self, intent_key: str, outcome: Outcome, gas_usd: Decimal, at: int) -> None:
         """See the port."""
@@ -223,7 +303,7 @@ class SqlLedger:
             if changed.rowcount != 1:
                 raise TransientError(f"order {intent_key} has an outcome already: {OTHERS}")
             states = set(db.scalars(select(attempts.c.state).where(attempts.c.intent_key == intent_key)))
-            if states and not states & MINED:
+            if states and not states.intersection(MINED):
                 raise TransientError(f"order {intent_key} was signed and may still be mined: {OTHERS}")
             if outcome.fill is not None:
                 book = select(intents.c.book).where(intents.c.key == intent_key).scalar_subquery()
@@ -233,24 +313,34 @@ class SqlLedger:
                     insert(fills).values(intent_key=intent_key, book=book, paper=paper, at=at, **money)
                 )
 
+    def bury(self, intent_key: str, why: str, at: int) -> None:
+        """See the port."""
+        with self._write() as db:
+            db.execute(
+                update(intents)
+                .where(intents.c.key == intent_key)
+                .values(outcome=OutcomeState.DEAD.value, reason=why, resolved_at=at)
+            )
+            db.execute(
+                update(attempts)
+                .where(attempts.c.intent_key == intent_key)
+                .values(state=AttemptState.REPLACED.value)
+            )
+
     def open_intents(self, account: str, market: str | None = None) -> tuple[OpenIntent, ...]:
         """See the port."""
         wanted = select(intents).where(intents.c.account == account, intents.c.outcome.in_(OPEN))
-        if market is not None:
-            wanted = wanted.where(intents.c.market == market)
-        with self._engine.connect() as db:
-            rows = db.execute(wanted.order_by(intents.c.tick_id)).mappings().all()
-            return tuple(OpenIntent(_intent(row), self._attempts(db, row["key"])) for row in rows)
+        return self._intents(wanted if market is None else wanted.where(intents.c.market == market))
 
     def next_nonce(self, account: str) -> int | None:
         """See the port."""
-        with self._engine.connect() as db:
+        with self._read() as db:
             highest = db.scalar(select(func.max(nonces.c.nonce)).where(nonces.c.account == account))
         return None if highest is None else int(highest) + 1
 
     def last_mined_block(self, account: str) -> int:
         """See the port."""
-        with self._engine.connect() as db:
+        with self._read() as db:
             highest = db.scalar(
                 select(func.max(attempts.c.block_number)).where(attempts.c.account == account)
             )
@@ -262,15 +352,24 @@ class SqlLedger:
 
     def fills(self, book: str) -> list[tuple[Fill, bool]]:
         """All fills of a book with whether they were on paper, oldest first."""
-        with self._engine.connect() as db:
+        with self._read() as db:
             rows = db.execute(
                 select(fills).join(intents).where(fills.c.book == book).order_by(intents.c.tick_id)
             ).mappings()
-            return [(_fill(row), bool(row["paper"])) for row in rows]
+            return [(fill_of(row), bool(row["paper"])) for row in rows]
 
     def orders(self, book: str) -> list[dict[str, Any]]:
-        """Every intent of a book with its outcome, its last attempt and its fill, oldest first."""
-        joined = intents.outerjoin(attempts, attempts.c.intent_key == intents.c.key)
+        """Every intent of a book with its outcome, its mined or else newest attempt, and its fill, oldest first."""
+        each = attempts.alias()
+        shown = (
+            select(each.c.id)
+            .where(each.c.intent_key == intents.c.key)
+            .order_by(each.c.block_number.is_not(None).desc(), each.c.id.desc())
+            .limit(1)
+            .correlate(intents)
+            .scalar_subquery()
+        )
+        joined = intents.outerjoin(attempts, attempts.c.id == shown)
         joined = joined.outerjoin(fills, fills.c.intent_key == intents.c.key).join(ticks)
         wanted = (
             select(
@@ -295,7 +394,7 @@ class SqlLedger:
             .where(intents.c.book == book)
             .order_by(intents.c.tick_id)
         )
-        with self._engine.connect() as db:
+        with self._read() as db:
             return [dict(row) for row in db.execute(wanted).mappings()]
 
     def mode(self, account: str) -> Mode:
@@ -304,7 +403,7 @@ class SqlLedger:
 
     def mode_and_why(self, account: str) -> tuple[Mode, str]:
         """The account's mode with the reason that was given for it."""
-        with self._engine.connect() as db:
+        with self._read() as db:
             row = db.execute(
                 select(modes.c.mode, modes.c.why)
                 .where(modes.c.account == account)
@@ -318,43 +417,34 @@ class SqlLedger:
             db.execute(insert(modes).values(account=account, mode=mode.value, why=why, at=at))
 
     @contextmanager
-    def _alone(self) -> Iterator[Connection]:
-        """Like `_write`, and what is read can't change before the commit: two first runs may start at once."""
-        with self._write() as db:
-            if self._engine.dialect.name == "sqlite":
-                db.exec_driver_sql("BEGIN IMMEDIATE")
+    def _write(self) -> Iterator[Connection]:
+        with self._engine.begin() as db:
+            if self._epoch is not None and db.scalar(select(epoch.c.epoch)) != self._epoch:
+                raise ConfigError(f"ledger: this run was paused and another took its place; {OTHERS}")
             yield db
 
     @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        with self._engine.begin() as db:
+    def _read(self) -> Iterator[Connection]:
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
             yield db
 
-    @staticmethod
-    def _attempts(db: Connection, key: str) -> tuple[AttemptRow, ...]:
-        columns = (c for c in attempts.c if c.name in AttemptRow.__slots__)
-        rows = db.execute(select(*columns).where(attempts.c.intent_key == key)).mappings()
-        return tuple(AttemptRow(**row) for row in rows)
+    def _intents(self, wanted: Select[Any]) -> tuple[OpenIntent, ...]:
+        """Intents with their attempts, both oldest first."""
+        with self._read() as db:
+            rows = db.execute(wanted.order_by(intents.c.tick_id)).mappings().all()
+            return tuple(OpenIntent(intent_of(row), attempts_of(db, row["key"])) for row in rows)
 
+    def _newest_baseline(self, account: str, market: str) -> Any:
+        wanted = select(baselines).where(baselines.c.account == account, baselines.c.market == market)
+        with self._read() as db:
+            return db.execute(wanted.order_by(baselines.c.id.desc())).mappings().first()
 
-def _plain(value: object) -> object:
-    return str(value) if isinstance(value, Decimal) else value
-
-
-def _intent(row: Any) -> Intent:
-    return Intent(
-        key=row["key"],
-        book=row["book"],
-        account=row["account"],
-        market=row["market"],
-        kind=IntentKind(row["kind"]),
-        size=Decimal(row["size"]),
-        price_bound=Decimal(row["price_bound"]),
-        deadline=row["deadline"],
-        reference_price=Decimal(row["reference_price"]),
-    )
-
-
-def _fill(row: Any) -> Fill:
-    names = ("size", "notional", "fee_usd", "impact_usd", "funding_usd")
-    return Fill(**{name: Decimal(row[name]) for name in names})
+    def _live_fills(self, account: str, market: str) -> Decimal:
+        """The sum of all live fills of a market, signed, in units of the underlying."""
+        wanted = (
+            select(fills.c.size)
+            .join(intents)
+            .where(intents.c.account == account, intents.c.market == market, fills.c.paper == 0)
+        )
+        with self._read() as db:
+            return sum((Decimal(size) for size in db.scalars(wanted)), Decimal(0))

@@ -22,7 +22,7 @@ from bot.core.model import (
 )
 from bot.core.units import from_raw, to_raw
 from bot.errors import DataError, OrderRejected
-from bot.ports import Call, Reader, Receipt, Reverted, TxCall
+from bot.ports import Call, LogQuery, OutsideChange, Reader, Receipt, Reverted, TxCall
 
 TICK = Decimal("1.0001")
 PRICE_STEP = Decimal(10) ** -12
@@ -273,6 +273,28 @@ class CurieVenue:
         if size == intent.size:
             return Outcome(OutcomeState.FILLED, "", fill)
         return Outcome(OutcomeState.PARTIAL, f"{size:+f} of {intent.size:+f} was traded", fill)
+
+    def outside_changes(self, from_block: int, known: frozenset[str]) -> Reader[tuple[OutsideChange, ...]]:
+        """Position changes of ours from other transactions. A liquidation explains itself by its own event."""
+        us = "0x" + bytes.fromhex(self.account[2:]).rjust(32, b"\0").hex()
+        wanted = [
+            LogQuery(self._house.address, ("0x" + self._house.abi.topic(event).hex(), us), from_block, event)
+            for event in ("PositionChanged", "PositionLiquidated")
+        ]
+        changed, liquidated = yield list(wanted)
+        liquidations = {found.tx_hash for found in liquidated}
+        changes = []
+        for found in changed:
+            event = self._house.abi.decode_event("PositionChanged", found.log)
+            if (
+                event is None
+                or found.tx_hash in known
+                or event["baseToken"].lower() != self._at.base_token.lower()
+            ):
+                continue
+            reason = "liquidation" if found.tx_hash in liquidations else ""
+            changes.append(OutsideChange(from_raw(event["exchangedPositionSize"], 18), reason, found.tx_hash))
+        return tuple(changes)
 
     def rules(self, max_order: Decimal) -> tuple[Rule, ...]:
         """What the mandate allows here: orders of this market of at most `max_order`, with a price bound."""

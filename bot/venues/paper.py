@@ -24,6 +24,7 @@ class PaperVenue:
         self.contracts = venue.contracts
         self.expected = venue.expected
         self.explain = venue.explain
+        self.outside_changes = venue.outside_changes
 
     def read(self) -> Reader[VenueState]:
         """The venue's state with the recorded fills in its position and margin."""

@@ -12,6 +12,7 @@ from eth_abi.abi import encode
 from eth_account import Account
 from eth_utils.crypto import keccak
 
+from bot.book import Book, ChainAccess
 from bot.chain.client import Client
 from bot.chain.contracts import contract
 from bot.chain.mandate import Mandate
@@ -19,6 +20,7 @@ from bot.chain.sender import FeeRules, Sender
 from bot.chain.signer import LocalSigner
 from bot.core.costs import costs_of
 from bot.core.exposure import measure
+from bot.core.fees import FeeCap, Offer
 from bot.core.model import (
     BlockRef,
     CostPoint,
@@ -38,9 +40,20 @@ from bot.core.model import (
 )
 from bot.core.policy import DeltaBand
 from bot.core.risk import Limits, guard
-from bot.desk import Book, ChainAccess, Desk, Tick
+from bot.desk import Desk, Tick
 from bot.ledger import open_ledger
-from bot.ports import Call, Log, Reader, Receipt, SignedTx, TickRecord, TxCall, UnsignedTx
+from bot.ports import (
+    AttemptRow,
+    Call,
+    EventLog,
+    Log,
+    Reader,
+    Receipt,
+    SignedTx,
+    TickRecord,
+    TxCall,
+    UnsignedTx,
+)
 from bot.venues.curie import CurieAddresses, CurieVenue
 from bot.venues.paper import PaperVenue
 
@@ -243,6 +256,24 @@ def signed(nonce: int = 0) -> SignedTx:
     return SIGNER.sign(UnsignedTx(CHAIN_ID, nonce, TxCall(address(99), b""), 21_000, 2 * 10**9, 10**9))
 
 
+def attempt(intent_key: str = "intent-1", nonce: int = 0, **changes: Any) -> AttemptRow:
+    """A signed transaction of our account that means nothing."""
+    transaction = signed(nonce)
+    values: dict[str, Any] = {
+        "hash": transaction.hash,
+        "intent_key": intent_key,
+        "account": ACCOUNT,
+        "nonce": nonce,
+        "raw": transaction.raw,
+        "purpose": "order",
+        "max_fee_wei": 2 * 10**9,
+        "tip_wei": 10**9,
+        "signed_at": NOW,
+        "state": "SIGNED",
+    }
+    return AttemptRow(**(values | changes))
+
+
 def receipt(
     tx_hash: str, *, succeeded: bool = True, block_number: int = 100, logs: tuple[Log, ...] = ()
 ) -> Receipt:
@@ -302,7 +333,7 @@ class FakeClient(Client):
             ["uint256", "uint256"], [5 * 10**18, 10_010 * 10**18]
         )
         self.gas: int | Exception = 400_000
-        self.offer = (3 * 10**9, 10**9)
+        self.fees = Offer(3 * 10**9, 10**9)
         self.native_wei = 10**18
         self.on_send: Callable[[bytes], None] = lambda raw: None
         self.calls: list[tuple[str, str, bytes]] = []
@@ -338,8 +369,11 @@ class FakeClient(Client):
     def buried_nonce(self, account: str, depth: int) -> int:
         return self.mined_nonce if self.buried is None else self.buried
 
-    def fees(self, min_tip_wei: int) -> tuple[int, int]:
-        return self.offer
+    def offer(self, min_tip_wei: int) -> Offer:
+        return self.fees
+
+    def logs(self, address: str, topics: Sequence[str | None], first: int, last: int) -> list[EventLog]:
+        return []
 
     def balance(self, account: str) -> int:
         return self.native_wei
@@ -409,6 +443,12 @@ def feed(reader: Reader[Any], rounds: Rounds) -> tuple[Any, list[list[Call]]]:
     raise AssertionError(f"the reader asked for round {len(asked)}, the test has {len(rounds)}")
 
 
+def fee_rules(confirmations: int = 1, patience_s: float = 0.0) -> FeeRules:
+    """At most 50 gwei and 10,000 USD, a bump after half a minute, final after ten blocks."""
+    cap = FeeCap(50 * 10**9, Decimal(10_000))
+    return FeeRules(10**6, cap, Decimal("1.3"), confirmations, 10, patience_s, 30)
+
+
 class SpySigner:
     """The real signer, which counts what it signs."""
 
@@ -428,8 +468,9 @@ class Rig:
     Without a script the node takes what is sent and mines nothing; `mines` has it mined and filled.
     """
 
-    def __init__(self, path: Path, *, paper: bool = False) -> None:
+    def __init__(self, path: Path, *, paper: bool = False, trades: bool = True) -> None:
         self.path = path
+        self.trades = trades
         self.client = FakeClient()
         self.signer = SpySigner()
         self.clock = FakeClock()
@@ -444,9 +485,11 @@ class Rig:
 
     def start(self) -> None:
         """A new process on the same ledger: nothing of the last one is left but what it committed."""
-        self.ledger = open_ledger(self.path)
-        mandate = Mandate(self.chain_id, self.curie.rules(self.limits.max_order), 5_000_000, 50 * 10**9)
-        fees = FeeRules(10**6, 50 * 10**9, Decimal("1.3"), self.confirmations, 0.0)
+        self.ledger = open_ledger(self.path, trades=self.trades)
+        mandate = Mandate(
+            self.chain_id, ACCOUNT, self.curie.rules(self.limits.max_order), 5_000_000, 50 * 10**9
+        )
+        fees = fee_rules(self.confirmations)
         self.sender = Sender(self.client, self.ledger, self.signer, mandate, fees)
         self.book = Book(
             name="eth",
@@ -462,7 +505,8 @@ class Rig:
             paper=self.paper,
         )
         access = ChainAccess(self.client, MULTICALL, self.chain_id, self.instance, 10**7, 10**6, None)
-        self.desk = Desk({CHAIN: access}, (self.book,), self.ledger, self.clock)
+        self.chains = {CHAIN: access}
+        self.desk = Desk(self.chains, (self.book,), self.ledger, self.clock)
 
     def restart(self) -> None:
         """As after a crash."""

@@ -9,6 +9,7 @@ from nodes import TOKEN, URL, Node, Script, client_of
 from web3.exceptions import BadResponseFormat
 
 from bot.chain.client import Client, ProviderRules, RevertError
+from bot.core.fees import Offer
 from bot.errors import DataError, OutcomeUnknown, TransientError
 from bot.ports import TxCall
 
@@ -107,7 +108,7 @@ class TestReading:
     )
     def test_an_answer_of_another_form_is_a_data_error(self, answer: Any) -> None:
         node, provider = client(always({"result": answer}), tries=5)
-        for ask in (node.head, lambda: node.estimate_gas(ACCOUNT, CALL), lambda: node.fees(0)):
+        for ask in (node.head, lambda: node.estimate_gas(ACCOUNT, CALL), lambda: node.offer(0)):
             with pytest.raises(DataError, match=r"localnet provider 1: eth_.*: the answer has an unexpected"):
                 ask()
         assert len(provider.asked) == 3
@@ -229,4 +230,4 @@ class TestFees:
         self, rewards: list[int], fees: tuple[int, int]
     ) -> None:
         history = {"baseFeePerGas": ["0x1", "0x64"], "reward": [[hex(r)] for r in rewards]}
-        assert client(always({"result": history}))[0].fees(min_tip_wei=2) == fees
+        assert client(always({"result": history}))[0].offer(min_tip_wei=2) == Offer(*fees)

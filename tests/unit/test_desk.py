@@ -32,10 +32,12 @@ from eth_abi.abi import encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.book import Book
 from bot.chain.client import RevertError
 from bot.chain.contracts import ERROR_STRING
+from bot.chain.sender import LOST_AFTER_S
 from bot.core.model import Hold, Mode, Outcome, OutcomeState, Rebalance
-from bot.desk import SOON_S, Book, Desk, Tick, make_intent, next_visit
+from bot.desk import SOON_S, Desk, Tick, make_intent, next_visit
 from bot.errors import ConfigError, DataError, Halt, OrderRejected, OutcomeUnknown, TransientError
 
 MUCH_MORE = source(option("-30"))
@@ -97,6 +99,7 @@ class TestTrading:
 
     def test_inside_the_band_nothing_is_asked_signed_or_sent(self, rig: Rig) -> None:
         rig.curie.traded(HEDGE)
+        rig.ledger.adopt(ACCOUNT, CURIE.base_token, HEDGE, 0, "there before", NOW)
         tick = rig.tick()
         assert (code(tick), tick.outcome, tick.intent_key, tick.again_in_s) == (
             "INSIDE_BAND",
@@ -344,7 +347,10 @@ class TestCrashes:
 
     def test_two_desks_on_one_ledger_cant_double_an_order(self, rig: Rig) -> None:
         """The other desk's tick falls between this one's intent and its signature, and gives the intent up."""
-        other = Rig(rig.path)
+        rig.ledger.close()
+        rig.trades = False  # as if the file system had no locks
+        rig.start()
+        other = Rig(rig.path, trades=False)
         other.client = rig.client
         other.start()
 
@@ -365,6 +371,8 @@ class TestHalts:
         rig.tick()
         rig.next_block()
         rig.client.mined_nonce = 1
+        rig.tick()
+        rig.clock.time += LOST_AFTER_S
         with pytest.raises(Halt, match="nonce 0"):
             rig.tick()
         assert rig.ledger.mode(ACCOUNT) is Mode.HALTED
@@ -378,7 +386,7 @@ class TestHalts:
     def test_a_foreign_nonce_before_an_order_halts_and_nothing_is_signed(self, rig: Rig) -> None:
         rig.client.on_send = rig.mines
         rig.tick()
-        rig.curie.traded(-HEDGE)
+        rig.source.state = source(option("-20"))
         rig.client.mined_nonce = rig.client.pending_nonce = 2
         rig.next_block()
         with pytest.raises(Halt, match="another program holds this key"):
@@ -388,7 +396,7 @@ class TestHalts:
         rig.next_block()
         tick = rig.tick()
         assert code(tick) == "HALTED"
-        assert rig.outcomes() == ["FILLED", "DEAD"]
+        assert rig.outcomes() == ["FILLED"]
 
     def test_a_halted_account_watches_its_open_order_and_sends_nothing(self, rig: Rig) -> None:
         rig.client.on_send = raising(LATE)
@@ -424,7 +432,7 @@ class TestNodes:
     def test_a_node_whose_nonce_lags_is_transient_and_nothing_is_signed(self, rig: Rig) -> None:
         rig.client.on_send = rig.mines
         rig.tick()
-        rig.curie.traded(-HEDGE)
+        rig.source.state = source(option("-20"))
         rig.client.mined_nonce = rig.client.pending_nonce = 0
         rig.next_block()
         with pytest.raises(TransientError, match="the node lags"):
@@ -434,7 +442,7 @@ class TestNodes:
         rig.client.mined_nonce = rig.client.pending_nonce = 1
         rig.next_block()
         assert state(rig.tick()) is OutcomeState.FILLED
-        assert rig.outcomes() == ["FILLED", "DEAD", "FILLED"]
+        assert rig.outcomes() == ["FILLED", "FILLED"]
 
     def test_a_head_older_than_our_last_order_is_never_traded_on(self, rig: Rig) -> None:
         """A lagging node shows the position without the order that another node has confirmed: it would be repeated."""
@@ -517,7 +525,7 @@ class TestFirstTick:
                 return {"viewer": address(88)}
 
         second: Book = replace(rig.book, name="second", sources=(Elsewhere(source()),))
-        desk = Desk(rig.desk._chains, (rig.book, second), rig.ledger, rig.clock)
+        desk = Desk(rig.chains, (rig.book, second), rig.ledger, rig.clock)
         rig.client.without_code = {address(88)}
         desk.assess(rig.book)
         with pytest.raises(ConfigError, match=f"lyra-eth.viewer: there is no contract at {address(88)}"):
@@ -668,6 +676,7 @@ def test_no_sequence_of_fills_losses_and_reverts_overshoots(
     rig.source.state = source(option(str(size)))
     rig.curie = ScriptedCurie(venue_state(str(position)))
     rig.restart()
+    rig.ledger.adopt(ACCOUNT, CURIE.base_token, position, 0, "there before", NOW)
     net = rig.desk.assess(rig.book).exposure.net
     for share in shares:
         match share:

@@ -16,6 +16,7 @@ from builders import (
     CURIE,
     NOW,
     address,
+    attempt,
     decided,
     exposure,
     fill,
@@ -61,7 +62,7 @@ def intended(ledger: SqlLedger, order: Intent | None = None) -> Intent:
 def attempted(ledger: SqlLedger, order: Intent | None = None, nonce: int = 0) -> str:
     order = intended(ledger, order)
     transaction = signed(nonce)
-    ledger.attempt(order.key, ACCOUNT, nonce, transaction)
+    ledger.attempt(attempt(order.key, nonce))
     return transaction.hash
 
 
@@ -73,7 +74,18 @@ def rows(path: Path, sql: str) -> list[tuple[object, ...]]:
 class TestOpening:
     def test_a_new_ledger_and_its_folder_are_made(self, ledger: SqlLedger, path: Path) -> None:
         tables = {name for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
-        assert tables == {"meta", "chains", "modes", "ticks", "intents", "attempts", "nonces", "fills"}
+        assert tables == {
+            "meta",
+            "chains",
+            "modes",
+            "ticks",
+            "intents",
+            "attempts",
+            "nonces",
+            "fills",
+            "baselines",
+            "epoch",
+        }
         assert rows(path, "SELECT value FROM meta WHERE name = 'schema_version'") == [("1",)]
 
     def test_what_was_written_is_there_when_it_is_opened_again(self, path: Path) -> None:
@@ -87,7 +99,8 @@ class TestOpening:
         ]
 
     def test_every_connection_writes_ahead_and_waits_for_the_disk(self, ledger: SqlLedger) -> None:
-        connections = [ledger._engine.connect() for _ in range(3)]
+        quiet = {"isolation_level": "AUTOCOMMIT"}
+        connections = [ledger._engine.connect().execution_options(**quiet) for _ in range(3)]
         try:
             for connection in connections:
                 assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
@@ -103,7 +116,7 @@ class TestOpening:
         with closing(open_ledger(path)) as other:
             order = intended(ledger)
             assert [o.intent for o in other.open_intents(ACCOUNT)] == [order]
-            other.attempt(order.key, ACCOUNT, 4, signed(4))
+            other.attempt(attempt(order.key, 4))
             assert ledger.next_nonce(ACCOUNT) == 5
             ledger.mined(receipt(signed(4).hash))
             ledger.resolve(order.key, FILLED, Decimal(0), NOW)
@@ -238,17 +251,14 @@ class TestIntents:
         assert [o.intent.key for o in ledger.open_intents(ACCOUNT)] == ["other market", "two"]
         assert [o.intent.key for o in ledger.open_intents(ACCOUNT, CURIE.base_token)] == ["two"]
 
-    @pytest.mark.parametrize("outcome", ["PENDING", "UNKNOWN"])
-    def test_the_database_itself_refuses_a_second_open_intent(
-        self, ledger: SqlLedger, path: Path, outcome: str
-    ) -> None:
+    def test_the_database_itself_refuses_a_second_pending_intent(self, ledger: SqlLedger, path: Path) -> None:
         intended(ledger)
         copy = (
             "INSERT INTO intents SELECT 'copy', tick_id, book, account, market, kind, size, price_bound, deadline, "
             "reference_price, ?, reason, gas_usd, resolved_at FROM intents"
         )
         with closing(sqlite3.connect(path)) as db, pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
-            db.execute(copy, (outcome,))
+            db.execute(copy, ("PENDING",))
 
     def test_an_intent_belongs_to_a_tick(self, ledger: SqlLedger) -> None:
         with pytest.raises(OrderRejected):
@@ -285,7 +295,7 @@ class TestAttempts:
         attempted(ledger)
         intended(ledger, intent("two", market=address(77)))
         with pytest.raises(TransientError, match=f"nonce 0 of {ACCOUNT} is another order's"):
-            ledger.attempt("two", ACCOUNT, 0, signed(0))
+            ledger.attempt(attempt("two"))
         (_, two) = ledger.open_intents(ACCOUNT)
         assert two.attempts == ()
 
@@ -294,12 +304,12 @@ class TestAttempts:
         intended(ledger)
         ledger.resolve("intent-1", DEAD, Decimal(0), NOW)
         with pytest.raises(TransientError, match="intent-1 has an outcome already and is not sent"):
-            ledger.attempt("intent-1", ACCOUNT, 0, signed())
+            ledger.attempt(attempt())
         assert ledger.next_nonce(ACCOUNT) is None, "nothing was committed"
 
     def test_an_intent_that_nobody_knows_is_never_signed(self, ledger: SqlLedger) -> None:
         with pytest.raises(TransientError):
-            ledger.attempt("nonesuch", ACCOUNT, 0, signed())
+            ledger.attempt(attempt("nonesuch"))
         assert ledger.next_nonce(ACCOUNT) is None
 
     def test_the_highest_block_of_our_own_is_remembered(self, ledger: SqlLedger) -> None:
@@ -454,3 +464,14 @@ class TestTicks:
         ledger.record_tick(TickRecord(NOW, snapshot(), exposure(0.25), hold))
         found = rows(path, "SELECT book, at, spot, net_delta, decision, code, why FROM ticks")
         assert found == [("eth", NOW, "2000", "0.250000000", "hold", "INSIDE_BAND", "nothing to do")]
+
+
+def test_an_order_with_several_attempts_is_listed_once(ledger: SqlLedger) -> None:
+    first = attempted(ledger)
+    bump = attempt(nonce=0, hash="0x" + "ab" * 32)
+    ledger.attempt(bump)
+    (order,) = ledger.orders("eth")
+    assert order["hash"] == bump.hash, "the newest, while none is mined"
+    ledger.mined(receipt(first))
+    (order,) = ledger.orders("eth")
+    assert order["hash"] == first

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from builders import CHAIN_ID, CURIE, ScriptedCurie, address, intent, venue_state
+from builders import ACCOUNT, CHAIN_ID, CURIE, ScriptedCurie, address, intent, venue_state
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +19,7 @@ from bot.ports import TxCall, UnsignedTx
 VENUE = ScriptedCurie(venue_state())
 HOUSE = contract("curie_clearing_house", CURIE.clearing_house)
 MAX_ORDER = Decimal(60)
-MANDATE = Mandate(CHAIN_ID, VENUE.rules(MAX_ORDER), max_gas=5_000_000, max_fee_wei=50 * 10**9)
+MANDATE = Mandate(CHAIN_ID, ACCOUNT, VENUE.rules(MAX_ORDER), max_gas=5_000_000, max_fee_wei=50 * 10**9)
 
 BUY = VENUE.prepare(intent(size="5"), venue_state())
 SELL = VENUE.prepare(intent(size="-60"), venue_state())

@@ -8,15 +8,33 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from builders import ACCOUNT, CHAIN_ID, CURIE, Rig, address, intent, receipt, tick_record, venue_state
+from builders import (
+    ACCOUNT,
+    CHAIN_ID,
+    CURIE,
+    NOW,
+    Rig,
+    address,
+    fee_rules,
+    intent,
+    receipt,
+    tick_record,
+    venue_state,
+)
 from eth_abi.abi import encode
 
 from bot.chain.client import RevertError
 from bot.chain.contracts import ERROR_STRING
-from bot.chain.sender import FeeRules, Prepared, Sender
-from bot.core.model import AttemptState
+from bot.chain.sender import LOST_AFTER_S, Mined, Powers, Prepared, Sender
+from bot.core.fees import Offer
+from bot.core.model import AttemptState, Purpose
 from bot.errors import Halt, OrderRejected, OutcomeUnknown, TransientError
-from bot.ports import AttemptRow, OpenIntent, UnsignedTx
+from bot.ports import OpenIntent, UnsignedTx
+
+USD = Decimal(2000)
+ALL = Powers(resend=True, cancel=True)
+WATCH = Powers(resend=False, cancel=False)
+HALTED = Powers(resend=False, cancel=True)
 
 DOUBTS = [
     OutcomeUnknown("the node did not confirm a sent order"),
@@ -39,12 +57,18 @@ def prepared(rig: Rig) -> Prepared:
 def submit(rig: Rig, key: str = "intent-1") -> None:
     """An intent of its own with a signed and sent transaction."""
     rig.ledger.intend(intent(key), rig.ledger.record_tick(tick_record()))
-    rig.sender.submit(key, rig.sender.unsigned(prepared(rig)))
+    rig.sender.submit(key, rig.sender.unsigned(prepared(rig), USD), NOW)
 
 
 def the_order(rig: Rig) -> OpenIntent:
     (order,) = rig.ledger.open_intents(ACCOUNT)
     return order
+
+
+def follow(
+    rig: Rig, order: OpenIntent | None = None, *, powers: Powers = ALL, now: int = NOW
+) -> Mined | None:
+    return rig.sender.follow(order or the_order(rig), powers, now, USD)
 
 
 def raising(error: BaseException) -> Callable[..., NoReturn]:
@@ -87,7 +111,9 @@ class TestUnsigned:
     def test_a_transaction_says_what_was_prepared_with_the_offered_fees(self, rig: Rig) -> None:
         rig.client.mined_nonce = rig.client.pending_nonce = 9
         ready = prepared(rig)
-        assert rig.sender.unsigned(ready) == UnsignedTx(CHAIN_ID, 9, ready.call, 520_000, 3 * 10**9, 10**9)
+        assert rig.sender.unsigned(ready, USD) == UnsignedTx(
+            CHAIN_ID, 9, ready.call, 520_000, 3 * 10**9, 10**9
+        )
 
     @pytest.mark.parametrize(
         ("offer", "expected"),
@@ -100,13 +126,13 @@ class TestUnsigned:
     def test_fees_never_pass_their_cap(
         self, rig: Rig, offer: tuple[int, int], expected: tuple[int, int]
     ) -> None:
-        rig.client.offer = offer
-        transaction = rig.sender.unsigned(prepared(rig))
+        rig.client.fees = Offer(*offer)
+        transaction = rig.sender.unsigned(prepared(rig), USD)
         assert (transaction.max_fee_wei, transaction.tip_wei) == expected
 
     def test_what_the_mandate_refuses_is_not_even_proposed(self, rig: Rig) -> None:
         with pytest.raises(OrderRejected, match="mandate: a gas limit"):
-            rig.sender.unsigned(replace(prepared(rig), gas=5_000_001))
+            rig.sender.unsigned(replace(prepared(rig), gas=5_000_001), USD)
 
     @pytest.mark.parametrize(
         ("ours", "mined", "pending", "nonce"),
@@ -147,7 +173,7 @@ class TestUnsigned:
         if ours is not None:
             submit_at(rig, ours - 1)
         rig.client.mined_nonce, rig.client.pending_nonce = mined, pending
-        return rig.sender.unsigned(prepared(rig)).nonce
+        return rig.sender.unsigned(prepared(rig), USD).nonce
 
 
 def submit_at(rig: Rig, nonce: int) -> None:
@@ -181,7 +207,7 @@ class TestSubmitting:
         assert rig.outcomes() == ["PENDING"]
 
     def test_what_the_mandate_refuses_is_neither_signed_nor_committed_nor_sent(self, rig: Rig) -> None:
-        transaction = rig.sender.unsigned(prepared(rig))
+        transaction = rig.sender.unsigned(prepared(rig), USD)
         changed = (
             replace(transaction, chain_id=1),
             replace(transaction, gas=10**9),
@@ -189,12 +215,12 @@ class TestSubmitting:
         )
         for forbidden in changed:
             with pytest.raises(OrderRejected, match="mandate"):
-                rig.sender.submit("intent-1", forbidden)
+                rig.sender.submit("intent-1", forbidden, NOW)
         assert (rig.signer.signed, rig.attempts(), rig.client.sent) == ([], [], [])
 
     def test_what_cant_be_committed_is_not_sent(self, rig: Rig) -> None:
         with pytest.raises(TransientError):
-            rig.sender.submit("an intent that nobody knows", rig.sender.unsigned(prepared(rig)))
+            rig.sender.submit("an intent that nobody knows", rig.sender.unsigned(prepared(rig), USD), NOW)
         assert rig.client.sent == []
 
 
@@ -203,10 +229,10 @@ class TestFollowing:
         rig.client.on_send = raising(OutcomeUnknown("cut off"))
         with pytest.raises(OutcomeUnknown):
             submit(rig)
-        assert rig.sender.follow(the_order(rig)) is None
+        assert follow(rig) is None
         assert the_order(rig).attempts[0].state == AttemptState.SIGNED, "this send was in doubt, too"
         rig.client.on_send = lambda raw: None
-        assert rig.sender.follow(the_order(rig)) is None
+        assert follow(rig) is None
         assert the_order(rig).attempts[0].state == AttemptState.SENT
         assert len(rig.client.sent) == 3
         assert len(set(rig.client.sent)) == 1
@@ -214,7 +240,7 @@ class TestFollowing:
 
     def test_an_order_may_be_watched_without_being_sent(self, rig: Rig) -> None:
         submit(rig)
-        assert rig.sender.follow(the_order(rig), resend=False) is None
+        assert follow(rig, powers=WATCH) is None
         assert len(rig.client.sent) == 1
 
     @pytest.mark.parametrize(("depth", "confirmed"), [(1, False), (2, False), (3, True), (9, True)])
@@ -227,21 +253,23 @@ class TestFollowing:
         mined = receipt(the_order(rig).attempts[0].hash)
         rig.client.mine(mined, depth)
         rig.client.buried = 0
-        assert rig.sender.follow(the_order(rig)) == (mined if confirmed else None)
+        assert follow(rig) == (Mined(mined, Purpose.ORDER) if confirmed else None)
         assert rig.attempts()[0][3] == ("MINED_OK" if confirmed else "SENT")
         assert len(rig.client.sent) == 1, "what is on chain is not sent again"
 
     def test_a_reverted_receipt_is_recorded_as_reverted(self, rig: Rig) -> None:
         submit(rig)
         rig.client.mine(receipt(the_order(rig).attempts[0].hash, succeeded=False))
-        assert rig.sender.follow(the_order(rig)) is not None
+        assert follow(rig) is not None
         assert rig.attempts()[0][3] == "REVERTED"
 
     def test_a_nonce_that_a_foreign_transaction_used_is_a_halt(self, rig: Rig) -> None:
         submit(rig)
         rig.client.mined_nonce = 1
+        assert follow(rig) is None, "a node that lags may serve the receipt soon"
+        assert follow(rig, now=NOW + LOST_AFTER_S - 1) is None
         with pytest.raises(Halt, match=r"nonce 0 of .* order intent-1 can't be told apart from lost"):
-            rig.sender.follow(the_order(rig))
+            follow(rig, now=NOW + LOST_AFTER_S)
         assert len(rig.client.sent) == 1
         assert rig.outcomes() == ["PENDING"]
 
@@ -249,34 +277,35 @@ class TestFollowing:
         """A node may count a block's nonces before it serves its receipts."""
         submit(rig)
         rig.client.mined_nonce, rig.client.buried = 1, 0
-        assert rig.sender.follow(the_order(rig)) is None
+        assert follow(rig) is None
 
     def test_an_older_attempt_may_win(self, rig: Rig) -> None:
         submit(rig)
         row = the_order(rig).attempts[0]
-        bumped = AttemptRow("0x" + "cd" * 32, "intent-1", ACCOUNT, row.nonce, b"\x02bumped", "SENT")
+        bumped = replace(row, hash="0x" + "cd" * 32, raw=b"\x02bumped", state="SENT")
         order = OpenIntent(the_order(rig).intent, (row, bumped))
         rig.client.mine(receipt(row.hash))
-        found = rig.sender.follow(order)
+        found = follow(rig, order)
         assert found is not None
-        assert found.tx_hash == row.hash
+        assert found.receipt.tx_hash == row.hash
 
     def test_an_intent_that_was_never_signed_has_nothing_to_follow(self, rig: Rig) -> None:
-        assert rig.sender.follow(OpenIntent(intent(), ())) is None
+        assert follow(rig, OpenIntent(intent(), ())) is None
         assert rig.client.sent == []
 
 
 class TestWaiting:
     def impatient(self, rig: Rig, patience_s: float) -> Sender:
-        fees = FeeRules(10**6, 50 * 10**9, Decimal("1.3"), 1, patience_s)
-        return Sender(rig.client, rig.ledger, rig.signer, rig.sender._mandate, fees)
+        return Sender(
+            rig.client, rig.ledger, rig.signer, rig.sender._mandate, fee_rules(patience_s=patience_s)
+        )
 
     def test_it_looks_once_without_patience(self, rig: Rig) -> None:
         submit(rig)
         assert self.impatient(rig, 0.0).wait(the_order(rig)) is None
         mined = receipt(the_order(rig).attempts[0].hash)
         rig.client.mine(mined)
-        assert self.impatient(rig, 0.0).wait(the_order(rig)) == mined
+        assert self.impatient(rig, 0.0).wait(the_order(rig)) == Mined(mined, Purpose.ORDER)
 
     def test_it_returns_as_soon_as_the_receipt_is_there_and_sends_nothing(self, rig: Rig) -> None:
         submit(rig)
@@ -285,7 +314,7 @@ class TestWaiting:
         looks = iter([None, None, (mined, 1)])
         rig.client.receipt = lambda tx_hash: next(looks)  # type: ignore[method-assign]
         begun = time.monotonic()
-        assert self.impatient(rig, 60.0).wait(order) == mined
+        assert self.impatient(rig, 60.0).wait(order) == Mined(mined, Purpose.ORDER)
         assert time.monotonic() - begun < 5
         assert len(rig.client.sent) == 1
 
@@ -300,7 +329,7 @@ class TestWaiting:
 def test_the_mandates_market_is_the_one_that_is_signed_for(rig: Rig) -> None:
     foreign = replace(prepared(rig).call, to=address(66))
     with pytest.raises(OrderRejected, match=f"{address(66)} is not a contract that may be called"):
-        rig.sender.unsigned(Prepared(foreign, b"", 100_000))
+        rig.sender.unsigned(Prepared(foreign, b"", 100_000), USD)
     assert prepared(rig).call.to == CURIE.clearing_house
 
 
@@ -310,5 +339,5 @@ def test_the_same_nonce_is_never_signed_for_two_orders(rig: Rig) -> None:
     rig.ledger.intend(intent("other", market=address(77)), rig.ledger.record_tick(tick_record()))
     late: UnsignedTx = replace(rig.signer.signed[0], tip_wei=1)
     with pytest.raises(TransientError, match="is another order's"):
-        rig.sender.submit("other", late)
+        rig.sender.submit("other", late, NOW)
     assert len(rig.client.sent) == 1

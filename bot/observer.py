@@ -1,0 +1,105 @@
+"""Observe: everything that a decision needs, read at one pinned block per chain."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from bot.book import Book, ChainAccess
+from bot.chain.reads import drive
+from bot.core.model import BlockRef, Snapshot
+from bot.errors import ConfigError, TransientError
+from bot.ports import Ledger, Reader, primary_block
+
+T = TypeVar("T")
+
+
+class Observer:
+    """Reads books on their chains."""
+
+    def __init__(self, chains: Mapping[str, ChainAccess], ledger: Ledger) -> None:
+        self._chains = chains
+        self._ledger = ledger
+        self._verified: set[str] = set()
+
+    def native_usd(self, book: Book, underlying_usd: Decimal) -> Decimal:
+        """The price of the coin that pays for gas on the venue's chain, in USD."""
+        configured = self._chains[book.venue.chain].native_usd
+        return underlying_usd if configured is None else configured
+
+    def ask(self, chain: str, block: BlockRef, reader: Reader[T]) -> T:
+        """What one reader returns at one block."""
+        access = self._chains[chain]
+        answer: T = drive(access.client, access.multicall, block, [reader], access.call_gas)[0]
+        return answer
+
+    def observe(self, book: Book) -> Snapshot:
+        """Everything that a decision of `book` needs, at one block hash per chain."""
+        heads = self.verify(book)
+        readers: dict[str, list[Reader[Any]]] = {}
+        for part in book.parts:
+            readers.setdefault(part.chain, []).append(part.read())
+        blocks: list[BlockRef] = []
+        states: dict[str, list[Any]] = {}
+        for chain, wanted in readers.items():
+            access = self._chains[chain]
+            block = self._pin(book, chain, heads.get(chain))
+            blocks.append(block)
+            states[chain] = drive(access.client, access.multicall, block, wanted, access.call_gas)
+        sources = tuple(states[source.chain].pop(0) for source in book.sources)
+        venue = states[book.venue.chain].pop(0)
+        spot = sources[0].spot
+        access = self._chains[book.venue.chain]
+        head = primary_block(tuple(blocks), book.venue.chain)
+        open_orders = self._ledger.open_intents(book.venue.account, venue.position.market)
+        return Snapshot(
+            book=book.name,
+            underlying=book.underlying,
+            blocks=tuple(blocks),
+            sources=sources,
+            venue=venue,
+            spot=spot,
+            native_usd=spot if access.native_usd is None else access.native_usd,
+            gas_price_wei=head.base_fee_wei + access.min_tip_wei,
+            in_flight=sum((o.intent.size for o in open_orders), Decimal(0)),
+        )
+
+    def _pin(self, book: Book, chain: str, head: BlockRef | None) -> BlockRef:
+        """The head of `chain`, if it was not read just now. TransientError where it can't show our last order yet."""
+        block = head or self._chains[chain].client.head()
+        ours = self._ledger.last_mined_block(book.venue.account) if chain == book.venue.chain else 0
+        if block.number < ours:
+            raise TransientError(
+                f"{chain}: the node's block {block.number} is older than {ours}, which has our last order: it lags"
+            )
+        return block
+
+    def verify(self, book: Book) -> dict[str, BlockRef]:
+        """Once per book, before anything is sent: the chains are the configured ones and every address holds code.
+
+        Returns the heads that this read.
+        """
+        if book.name in self._verified:
+            return {}
+        heads = {
+            chain: self._verify_chain(book, chain) for chain in dict.fromkeys(p.chain for p in book.parts)
+        }
+        self._verified.add(book.name)
+        return heads
+
+    def _verify_chain(self, book: Book, chain: str) -> BlockRef:
+        access = self._chains[chain]
+        addresses = {f"chains.{chain}.multicall": access.multicall.address}
+        for part in book.parts:
+            if part.chain == chain:
+                addresses |= {f"{part.name}.{field}": address for field, address in part.contracts().items()}
+        chain_id, head, has_code = access.client.opening(list(addresses.values()))
+        if chain_id != access.chain_id:
+            raise ConfigError(f"chains.{chain}.chain_id is {access.chain_id}, the node's is {chain_id}")
+        for field, address in addresses.items():
+            if not has_code[address]:
+                raise ConfigError(f"{field}: there is no contract at {address} on {chain}")
+        if access.instance and access.client.instance() != access.instance:
+            raise ConfigError(
+                f"chains.{chain}.instance: the node runs another local chain than {access.instance}"
+            )
+        return head
