@@ -19,10 +19,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bot import __version__, render
 from bot.app import App, build
+from bot.book import Book
 from bot.config import load_config
-from bot.core.model import Mode
+from bot.core.model import OPEN_OUTCOMES, Mode
 from bot.errors import ConfigError, VaultkeelError
 from bot.log import set_up_logs
+from bot.ports import OpenIntent
 from bot.scheduler import run as run_scheduler
 from bot.simulate.measures import Step
 
@@ -40,6 +42,7 @@ ConfigFile = Annotated[
     Path,
     typer.Option("--config", help="The configuration file.", envvar="VAULTKEEL_CONFIG", show_default=True),
 ]
+Yes = Annotated[bool, typer.Option("--yes", help="Answer the question with yes.")]
 DEFAULT_CONFIG = Path("vaultkeel.toml")
 INTERRUPTED = 130
 
@@ -94,6 +97,27 @@ def demo(
     picture, report = write_report(run, plan.out)
     summary = run.summary() | {"report": str(report), "picture": str(picture)}
     show(summary, render.rehearsal_view(run, str(report), str(picture)), as_json=as_json)
+
+
+@app.command()
+def rehearse(
+    kills: Annotated[int, typer.Option(help="How often to kill -9 the bot after the faults.", min=0)] = 20,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only these faults, or those that begin so; no kills after them.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the market and of the kills.", min=0)] = 7,
+    out: Annotated[Path, typer.Option(help="Where each fault's ledger and log go.")] = Path("rehearsal-out"),
+    as_json: Json = False,
+) -> None:
+    """Breaks everything that may break, fault by fault, and proves that no order is lost or doubled."""
+    from bot.localnet import rehearsal
+
+    set_up_logs(as_json=False, level="error")
+    plan = rehearsal.Plan(0 if only else kills, seed, out.resolve(), tuple(only or ()))
+    summary = rehearsal.rehearse(plan, lambda text: people.print(text, markup=False, highlight=False))
+    show(summary.as_json(), summary.text(), as_json=as_json)
+    if summary.failed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -172,7 +196,7 @@ def status(config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
 def once(config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """Runs one tick of every book."""
     set_up_logs(as_json=as_json)
-    with opened(config) as bot:
+    with opened(config, trades=True) as bot:
         for book in bot.desk.books:
             tick = bot.desk.tick(book)
             shown = render.record_json(tick.record) | {
@@ -187,7 +211,7 @@ def once(config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
 def run(config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """Runs the scheduler until SIGTERM or Ctrl-C, which let the tick in flight finish."""
     set_up_logs(as_json=as_json)
-    with opened(config) as bot:
+    with opened(config, trades=True) as bot:
         people.print(f"{bot.config.mode} trading, a tick every {bot.config.interval_s} s; Ctrl-C drains")
         runner = run_scheduler(bot.desk, bot.config.interval_s, lambda text: people.print(text))
         show(
@@ -205,10 +229,77 @@ def halt(why: str, config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -
     set_mode(config, Mode.HALTED, why, as_json=as_json)
 
 
+@app.command("reduce-only")
+def reduce_only(why: str, config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """Allows only orders that shrink the hedge, until `resume`."""
+    set_mode(config, Mode.REDUCING, why, as_json=as_json)
+
+
 @app.command()
 def resume(config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """Allows new orders again, after a halt that a person has looked into."""
     set_mode(config, Mode.ACTIVE, "resumed by the operator", as_json=as_json)
+
+
+@app.command()
+def intents(
+    config: ConfigFile = DEFAULT_CONFIG,
+    only_open: Annotated[bool, typer.Option("--open", help="Only those without an outcome.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Shows what was meant, what was signed and sent for it, and what became of it."""
+    with opened(config) as bot:
+        rows = [row for book in bot.desk.books for row in bot.ledger.orders(book.name)]
+        wanted = [row for row in rows if not only_open or row["outcome"] in OPEN_OUTCOMES]
+        show({"intents": wanted}, render.intents_table(wanted), as_json=as_json)
+
+
+@app.command()
+def adopt(config: ConfigFile = DEFAULT_CONFIG, yes: Yes = False, as_json: Json = False) -> None:
+    """Takes the venue's position as right, after a person found out where the difference comes from."""
+    with opened(config, trades=True) as bot:
+        for book in bot.desk.books:
+            found, block = bot.desk.compare(book)
+            said = f"{book.name}: the ledger expects {found.expected:+f}, the venue has {found.actual:+f}"
+            if not found.agrees:
+                confirm(f"{said}. Adopt the venue's position?", yes=yes)
+                bot.ledger.adopt(
+                    found.account,
+                    found.market,
+                    found.actual,
+                    block,
+                    "adopted by the operator",
+                    int(time.time()),
+                )
+            shown = {"book": book.name, "before": str(found.expected), "now": str(found.actual)}
+            show(shown, f"{book.name}: the ledger expects {found.actual:+f} from now on", as_json=as_json)
+
+
+@app.command()
+def resolve(
+    key: str,
+    config: ConfigFile = DEFAULT_CONFIG,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Send a no-op at the order's nonce now.")] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Walks a person through an order without an outcome: shows it, cancels it, or takes a lost one as dead."""
+    with opened(config, trades=True) as bot:
+        book, order = open_order(bot, key)
+        people.print(render.order_panel(order))
+        if cancel:
+            confirm("Send a no-op at its nonce? The order itself may still win.", yes=yes)
+            bot.desk.cancel(book, order)
+            said = "a no-op was sent; `vaultkeel once` follows both up"
+        elif book.sender.is_lost(order):
+            confirm(
+                "Its nonce was used by a transaction that is not in the ledger. Take it as dead?", yes=yes
+            )
+            bot.ledger.bury(key, "its nonce was used by a foreign transaction", int(time.time()))
+            said = "it is dead now; compare the positions with `vaultkeel adopt`, then `vaultkeel resume`"
+        else:
+            said = "it may still be mined; `vaultkeel once` follows it up, --cancel takes its place"
+        show({"intent": key, "said": said}, said, as_json=as_json)
 
 
 @app.command()
@@ -239,14 +330,33 @@ def set_mode(config: Path, mode: Mode, why: str, *, as_json: bool) -> None:
         )
 
 
+def confirm(question: str, *, yes: bool) -> None:
+    """Asks a person, unless --yes was given. ConfigError where the answer is no, or nobody can answer."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{question} Nobody is there to answer: give --yes if it is so")
+    if not typer.confirm(question):
+        raise ConfigError("nothing was changed")
+
+
+def open_order(bot: App, key: str) -> tuple[Book, OpenIntent]:
+    """The order without an outcome that has this key, with its book. ConfigError where there is none."""
+    for book in bot.desk.books:
+        for order in bot.ledger.open_intents(bot.account):
+            if order.intent.key == key and order.intent.book == book.name:
+                return book, order
+    raise ConfigError(f"there is no order {key} without an outcome; `vaultkeel intents --open` lists them")
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[App]:
-    """The App of a configuration file, closed at the end."""
+def opened(path: Path, *, trades: bool = False) -> Iterator[App]:
+    """The App of a configuration file, closed at the end. One that `trades` holds the ledger alone."""
     if not path.is_file():
         raise ConfigError(
             f"{path} is not there: give --config, or start `vaultkeel localnet`, which writes one"
         )
-    bot = build(load_config(path))
+    bot = build(load_config(path), trades=trades)
     try:
         yield bot
     finally:

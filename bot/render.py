@@ -1,6 +1,7 @@
 """What a person sees of a result: rich tables and panels. No logic, no I/O but the console that it is given."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from rich import box
@@ -10,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.core.model import Decision, Exposure, Mode, Outcome, Snapshot
-from bot.ports import TickRecord
+from bot.ports import OpenIntent, TickRecord
 from bot.simulate.measures import Rehearsal, Step, profit, usd
 
 GOOD, BAD, QUIET = "green", "red", "dim"
@@ -163,6 +164,31 @@ def progress_line(steps: Sequence[Step]) -> str:
         f"{last.price:,.0f} USD  Δ {last.net_before:+.1f} → {last.net_after:+.1f}  "
         f"{sum(step.hedges for step in steps)} trades  P&L {alone[-1]:+,.0f} / {hedged[-1]:+,.0f}"
     )
+
+
+def intents_table(rows: Sequence[dict[str, Any]]) -> RenderableType:
+    """Orders with their attempts and outcomes, oldest first."""
+    table = plain_table("Orders")
+    for name in ("key", "size", "outcome", "nonce", "state", "why"):
+        table.add_column(name, no_wrap=name != "why")
+    for row in rows:
+        nonce = "" if row["nonce"] is None else str(row["nonce"])
+        why = row["reason"] or row["why"]
+        table.add_row(
+            row["key"], f"{Decimal(row['intended']):+f}", row["outcome"], nonce, row["state"] or "", why
+        )
+    return table
+
+
+def order_panel(order: OpenIntent) -> RenderableType:
+    """One order without an outcome, with every transaction that was signed for it."""
+    intent = order.intent
+    lines = [f"{intent.size:+f} of {intent.market}, deadline {intent.deadline}"]
+    lines += [
+        f"nonce {a.nonce}  {a.purpose}  {a.state}  {a.max_fee_wei / 1e9:.4f} gwei  {a.hash}"
+        for a in order.attempts
+    ]
+    return Panel("\n".join(lines), title=f"Order {intent.key}", title_align="left", box=box.ROUNDED)
 
 
 def rehearsal_view(run: Rehearsal, report: str, picture: str) -> RenderableType:

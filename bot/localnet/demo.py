@@ -11,11 +11,12 @@ import numpy as np
 import tomlkit
 
 from bot.app import App, build
+from bot.book import Book
 from bot.chain.contracts import contract
 from bot.config import load_config
 from bot.core.model import OutcomeState, Snapshot
 from bot.core.units import from_raw
-from bot.desk import Book, Tick
+from bot.desk import Tick
 from bot.errors import DataError
 from bot.localnet.configuration import world_config, write_files
 from bot.localnet.market import Market
@@ -66,7 +67,8 @@ def opened_app(world: World, folder: Path) -> "AppContext":
     """The desk for `world` in live mode on the chain's own time, its files in `folder`."""
     config = world_config(world)
     config.update({"mode": "live", "clock": "chain"})
-    return AppContext(build(load_config(write_files(folder, tomlkit.dumps(config), world.hedger_key))))
+    path = write_files(folder, tomlkit.dumps(config), world.hedger_key)
+    return AppContext(build(load_config(path), trades=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from bot.cli import main
 from bot.config import load_config
 from bot.core.model import BlockRef, SourceState, VenueState
 from bot.localnet.configuration import world_config, write_files
+from bot.localnet.lyra_parameters import wei
 from bot.localnet.node import Log, Receipt
 from bot.localnet.world import World
 from bot.options.lyra import LyraAddresses, LyraSource
@@ -54,13 +55,20 @@ def write_config(world: World, folder: Path, *, live: bool = True, edit: Edit = 
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[App]:
+def opened(path: Path, *, trades: bool = False) -> Iterator[App]:
     """The desk of a configuration."""
-    app = build(load_config(path))
+    app = build(load_config(path), trades=trades)
     try:
         yield app
     finally:
         app.close()
+
+
+def adopt(app: App) -> None:
+    """What `vaultkeel adopt --yes` does: the position that the venue has is the one to expect."""
+    for book in app.desk.books:
+        found, block = app.desk.compare(book)
+        app.ledger.adopt(found.account, found.market, found.actual, block, "adopted", 0)
 
 
 def lyra_source(world: World) -> LyraSource:
@@ -123,6 +131,22 @@ def events_of(world: World, event: str, since: int) -> list[dict[str, Any]]:
 def trades_of(world: World, since: int) -> list[Decimal]:
     """The sizes that the hedger traded after block `since`, as the protocol says."""
     return [Decimal(e["exchangedPositionSize"]) / 10**18 for e in events_of(world, "PositionChanged", since)]
+
+
+def hand_trade(world: World, size: int) -> None:
+    """The hedger trades past the desk, at any price."""
+    hedger = world.accounts.hedger
+    order = {
+        "baseToken": world.curie.base_token,
+        "isBaseToQuote": size < 0,
+        "isExactInput": size < 0,
+        "amount": wei(abs(size)),
+        "oppositeAmountBound": 0,
+        "deadline": 2**255,
+        "sqrtPriceLimitX96": 0,
+        "referralCode": bytes(32),
+    }
+    world.curie_contract("clearing_house").send("openPosition", order, sender=hedger)
 
 
 def hedger_nonce(world: World) -> int:

@@ -24,8 +24,10 @@ from support import (
     Edit,
     Proxy,
     Rule,
+    adopt,
     as_it_is,
     events_of,
+    hand_trade,
     hedger_nonce,
     ledger_bytes,
     opened,
@@ -42,7 +44,6 @@ from bot.core.model import Hold, OutcomeState, Rebalance
 from bot.desk import Tick
 from bot.errors import Halt
 from bot.localnet.curie import deposit_usdc
-from bot.localnet.lyra_parameters import wei
 from bot.localnet.market import Market
 from bot.localnet.world import World
 
@@ -91,22 +92,6 @@ def tick_until_settled(config: Path) -> Tick:
                 return first
             app.desk.tick(app.desk.books[0])
     raise AssertionError("an order has no outcome after 20 ticks")
-
-
-def hand_trade(world: World, size: int) -> None:
-    """The hedger trades past the desk, at any price."""
-    hedger = world.accounts.hedger
-    order = {
-        "baseToken": world.curie.base_token,
-        "isBaseToQuote": size < 0,
-        "isExactInput": size < 0,
-        "amount": wei(abs(size)),
-        "oppositeAmountBound": 0,
-        "deadline": 2**255,
-        "sqrtPriceLimitX96": 0,
-        "referralCode": bytes(32),
-    }
-    world.curie_contract("clearing_house").send("openPosition", order, sender=hedger)
 
 
 def enrich(world: World, amount_usd: int) -> None:
@@ -183,6 +168,7 @@ class TestTicks:
         since = exposed.node.block_number()
         sizes = []
         with opened(write_config(exposed, tmp_path, edit=edit)) as app:
+            adopt(app)
             for _ in range(12):
                 done = app.desk.tick(app.desk.books[0])
                 assert done.outcome is not None
@@ -222,6 +208,7 @@ class TestTicks:
 
         states = []
         with opened(write_config(fresh, tmp_path, edit=edit)) as app:
+            adopt(app)
             for _ in range(6):
                 done = app.desk.tick(app.desk.books[0])
                 assert done.outcome is not None
@@ -379,7 +366,7 @@ class TestOrdersInFlight:
                 "no gas money",
                 r"0x\w{40} holds 0\.00000\d+ of the native coin, an order's gas may cost 0\.00\d+",
             ),
-            ("dear gas", r"gas costs 5\d\.\d+ gwei, max_fee_gwei allows 50"),
+            ("dear gas", r"gas costs 5\d\.\d+ gwei, max_fee_gwei and max_gas_usd allow 1\d\.\d+"),
         ],
     )
     def test_an_order_that_no_node_would_take_is_not_signed_and_the_next_one_is(

@@ -223,7 +223,7 @@ class TestSetAside:
             config = write_config(exposed, tmp_path, edit=through(*nodes))
             with opened(config) as app:
                 (book,) = app.desk.books
-                client = app.desk._chains["localnet"].client
+                client = app.desk._observer._chains["localnet"].client
                 app.desk.assess(book)
                 client.head()
                 frozen.frozen = True

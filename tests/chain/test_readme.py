@@ -86,7 +86,7 @@ def test_every_command_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
             program_lines[shlex.split(line)[1]] = line
     assert set(script_lines) == SCRIPTS
     assert all(os.access(ROOT / script, os.X_OK) for script in SCRIPTS)
-    assert set(program_lines) == {"localnet", "status", "once", "run", "halt", "resume", "fork"}
+    assert set(program_lines) == {"localnet", "status", "once", "run", "halt", "resume", "rehearse", "fork"}
 
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with running(program_lines["localnet"], tmp_path, environment) as localnet:
@@ -107,6 +107,12 @@ def test_every_command_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
             wait_for_line(fork, "Ctrl-C here ends the chain")
             on_fork = program_lines["status"].replace("localnet/", "fork/")
             assert "What would be done now" in finished(on_fork, tmp_path, environment)
+
+
+def test_the_readme_s_rehearsal_runs(tmp_path: Path) -> None:
+    (command,) = [line for line in commands() if line.startswith(f"{PROGRAM} rehearse")]
+    said = finished(f"{command} --only kill-after-send", tmp_path, {**os.environ, "PYTHONPATH": str(ROOT)})
+    assert "0 doubled, 0 lost, 0 failed" in " ".join(said.split())
 
 
 def test_the_readme_s_links_lead_to_files_of_this_project() -> None:
