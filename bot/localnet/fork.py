@@ -24,6 +24,7 @@ from bot.localnet.anvil import Anvil, anvil_binary
 from bot.localnet.configuration import bare_config, fork_config, write_files
 from bot.localnet.node import Node
 from bot.localnet.serve import HEARTBEAT_S, Ready, beat, ended_by_signal
+from bot.localnet.world import STATES_KEPT
 
 FIRST_CHAIN_ID = 7_000_000_000
 CHAIN_IDS = 1_000_000_000
@@ -52,7 +53,11 @@ def serve_fork(plan: Plan, progress: Callable[[str], None], announce: Callable[[
     binary = anvil_binary(progress)
     with (
         ended_by_signal(),
-        Anvil.start(binary=binary, args=("--chain-id", str(chain_id)), port=plan.port) as anvil,
+        Anvil.start(
+            binary=binary,
+            args=("--chain-id", str(chain_id), "--prune-history", str(STATES_KEPT)),
+            port=plan.port,
+        ) as anvil,
     ):
         node = Node(anvil.url)
         fork_at(node, plan.rpc, plan.block)

@@ -31,6 +31,8 @@ GENESIS_S: Final = 1_735_689_600  # 2025-01-01T00:00:00Z
 START_PRICE: Final = Decimal(2_000)
 # How many blocks back a call can still be made. Blocks, receipts and logs stay for ever.
 STATES_KEPT: Final = 64
+# A fork asks its source for old state as it needs it: ten minutes of a world in real time, about half a gigabyte.
+REAL_TIME_STATES_KEPT: Final = 600
 
 # Anvil's well-known second development account. It holds nothing anywhere else.
 HEDGER_KEY: Final = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"
@@ -117,7 +119,7 @@ def start_world(
     chain = ("--hardfork", "cancun", "--timestamp", str(GENESIS_S), "--chain-id", str(CHAIN_ID))
     fees = ("--block-base-fee-per-gas", str(BASE_FEE_WEI))
     # By default anvil keeps the state of 500 blocks in memory and writes older ones to the disk, for good.
-    history = ("--prune-history", str(STATES_KEPT))
+    history = ("--prune-history", str(STATES_KEPT if timestamp is None else REAL_TIME_STATES_KEPT))
     with ExitStack() as on_failure:
         anvil = on_failure.enter_context(
             Anvil.start(binary=binary, args=(*chain, *fees, *history), port=port)
