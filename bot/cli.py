@@ -260,18 +260,21 @@ def adopt(config: ConfigFile = DEFAULT_CONFIG, yes: Yes = False, as_json: Json =
     with opened(config, trades=True) as bot:
         for book in bot.desk.books:
             found, block = bot.desk.compare(book)
-            said = f"{book.name}: the ledger expects {found.expected:+f}, the venue has {found.actual:+f}"
-            if not found.agrees:
-                confirm(f"{said}. Adopt the venue's position?", yes=yes)
-                bot.ledger.adopt(
-                    found.account,
-                    found.market,
-                    found.actual,
-                    block,
-                    "adopted by the operator",
-                    int(time.time()),
-                )
-            shown = {"book": book.name, "before": str(found.expected), "now": str(found.actual)}
+            ours, mined = book.sender.next_nonces()
+            said = (
+                f"{book.name}: the ledger expects a position of {found.expected:+f} and nonce {ours}, "
+                f"the chain has {found.actual:+f} and {mined}"
+            )
+            if not found.agrees or (ours is not None and mined > ours):
+                confirm(f"{said}. Adopt what the chain has?", yes=yes)
+                why, now = "adopted by the operator", int(time.time())
+                bot.ledger.adopt(found.account, found.market, found.actual, block, why, now, mined)
+            shown = {
+                "book": book.name,
+                "before": str(found.expected),
+                "now": str(found.actual),
+                "nonce": mined,
+            }
             show(shown, f"{book.name}: the ledger expects {found.actual:+f} from now on", as_json=as_json)
 
 

@@ -100,7 +100,8 @@ class Desk:
         if waiting and isinstance(record.decision, Rebalance):
             text = f"order {waiting[0].intent.key} has no outcome yet"
             record = replace(record, decision=Hold("ORDER_OPEN", text, record.decision.arithmetic))
-        if not (book.paper or waiting or book.name in self._reconciled):
+        halted = self.ledger.mode(book.venue.account) is Mode.HALTED
+        if not (book.paper or waiting or halted or book.name in self._reconciled):
             self._reconcile(book, record.snapshot)
             self._reconciled.add(book.name)
         tick_id = self.ledger.record_tick(record)

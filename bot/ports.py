@@ -313,8 +313,17 @@ class Ledger(Protocol):
         """The position that the fills are counted from; None before the first reconciliation."""
         ...
 
-    def adopt(self, account: str, market: str, size: Decimal, block: int, why: str, at: int) -> None:
-        """From now on `size` is the position that the ledger expects."""
+    def adopt(
+        self,
+        account: str,
+        market: str,
+        size: Decimal,
+        block: int,
+        why: str,
+        at: int,
+        nonce: int | None = None,
+    ) -> None:
+        """From now on `size` is the position that the ledger expects, and `nonce` the account's next one at least."""
         ...
 
     def own_transactions(self, account: str) -> frozenset[str]:

@@ -159,6 +159,11 @@ class Sender:
         log.warning("cancelling", intent=order.intent.key, nonce=last.nonce)
         self._send(order.intent.key, transaction, Purpose.CANCEL, now)
 
+    def next_nonces(self) -> tuple[int | None, int]:
+        """The account's next nonce as the ledger has it, and as the chain does by mined transactions."""
+        mined, _ = self._client.nonces(self._signer.address)
+        return self._ledger.next_nonce(self._signer.address), mined
+
     def check_nonces(self) -> None:
         """Halt where the account used a nonce that the ledger doesn't know. TransientError where the node lags."""
         self._nonce()
@@ -293,8 +298,8 @@ class Sender:
             return mined
         if mined > ours:
             raise Halt(
-                f"nonce {mined - 1} of {account} was used by a transaction that is not in the ledger: "
-                "another program holds this key"
+                f"nonce {mined - 1} of {account} was used by a transaction that is not in the ledger: another program "
+                "holds this key; once you know which, run `vaultkeel adopt`"
             )
         if mined < ours:
             raise TransientError(

@@ -124,6 +124,7 @@ baselines = Table(
     Column("market", String, nullable=False),
     Column("size", String, nullable=False),
     Column("filled_before", String, nullable=False),
+    Column("nonce", Integer),
     Column("block_number", Integer, nullable=False),
     Column("why", Text, nullable=False),
     Column("at", Integer, nullable=False),

@@ -263,7 +263,16 @@ class SqlLedger:
         row = self._newest_baseline(account, market)
         return None if row is None else Baseline(Decimal(row["size"]), row["block_number"], row["why"])
 
-    def adopt(self, account: str, market: str, size: Decimal, block: int, why: str, at: int) -> None:
+    def adopt(
+        self,
+        account: str,
+        market: str,
+        size: Decimal,
+        block: int,
+        why: str,
+        at: int,
+        nonce: int | None = None,
+    ) -> None:
         """See the port."""
         filled = self._live_fills(account, market)
         with self._write() as db:
@@ -273,6 +282,7 @@ class SqlLedger:
                     market=market,
                     size=str(size),
                     filled_before=str(filled),
+                    nonce=nonce,
                     block_number=block,
                     why=why,
                     at=at,
@@ -335,8 +345,10 @@ class SqlLedger:
     def next_nonce(self, account: str) -> int | None:
         """See the port."""
         with self._read() as db:
-            highest = db.scalar(select(func.max(nonces.c.nonce)).where(nonces.c.account == account))
-        return None if highest is None else int(highest) + 1
+            signed = db.scalar(select(func.max(nonces.c.nonce)).where(nonces.c.account == account))
+            adopted = db.scalar(select(func.max(baselines.c.nonce)).where(baselines.c.account == account))
+        known = [*([] if signed is None else [int(signed) + 1]), *([] if adopted is None else [int(adopted)])]
+        return max(known, default=None)
 
     def last_mined_block(self, account: str) -> int:
         """See the port."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import hand_trade, opened, read_venue, run_here, trades_of, write_config
+from support import hand_trade, hedger_nonce, opened, read_venue, run_here, trades_of, write_config
 
 from bot.localnet.market import Market
 from bot.localnet.world import World
@@ -63,14 +63,16 @@ def test_a_position_that_somebody_opened_halts_until_it_is_adopted(exposed: Worl
     code, said, _ = command("adopt")
     assert code == 2
     assert "give --yes" in said["message"]
-    assert command("adopt", "--yes")[:2] == (0, {"book": "eth", "before": "0", "now": "3.000000000000000000"})
+    nonce = hedger_nonce(exposed)
+    adopted = {"book": "eth", "before": "0", "now": "3.000000000000000000", "nonce": nonce}
+    assert command("adopt", "--yes")[:2] == (0, adopted)
     assert command("once")[1]["decision"]["code"] == "HALTED"
     assert command("resume")[0] == 0
     # The trade by hand used a nonce, which a ledger without any takes from the chain.
     assert command("once")[1]["outcome"]["state"] == "FILLED"
 
 
-def test_a_trade_beside_the_bot_halts_with_both_positions(exposed: World, command: Command) -> None:
+def test_a_trade_beside_the_bot_halts_until_it_is_adopted(exposed: World, command: Command) -> None:
     before = exposed.node.block_number()
     command("once")
     hand_trade(exposed, -2)
@@ -78,7 +80,10 @@ def test_a_trade_beside_the_bot_halts_with_both_positions(exposed: World, comman
     code, said, _ = command("once")
     assert code == 7
     assert len(trades_of(exposed, before)) == 2, "the bot's first and the other's: no third"
-    assert "ledger" in said["message"]
+    assert "another program holds this key" in said["message"]
+    assert command("adopt", "--yes")[0] == 0
+    command("resume")
+    assert command("once")[1]["outcome"]["state"] == "FILLED", "position and nonce were adopted"
 
 
 def test_reduce_only_refuses_what_would_grow_the_hedge(command: Command, exposed: World) -> None:

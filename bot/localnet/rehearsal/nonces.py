@@ -51,7 +51,7 @@ def foreign_trade(stage: Stage) -> None:
     stage.neutral(bot)
     stage.foreign.add(foreign_order(stage))
     stage.unhedge()
-    stays_halted(stage, bot, "the ledger expects", "vaultkeel adopt")
+    stays_halted(stage, bot, "not in the ledger", "vaultkeel adopt")
 
 
 def foreign_order(stage: Stage) -> str:
@@ -92,7 +92,7 @@ def old_ledger(stage: Stage) -> None:
     restore_ledger(stage, kept)
     stage.foreign -= {row["hash"] for row in attempts(stage)}
     stage.unhedge()
-    stays_halted(stage, stage.start(), "the ledger expects")
+    stays_halted(stage, stage.start(), "not in the ledger")
 
 
 def no_ledger(stage: Stage) -> None:
@@ -150,7 +150,7 @@ def resumed(stage: Stage) -> None:
     foreign_trade(stage)
     stage.end_bots()
     stage.set_mode(Mode.ACTIVE, "resumed too early")
-    stays_halted(stage, stage.start(), "the ledger expects")
+    stays_halted(stage, stage.start(), "not in the ledger")
     expect(len(intents(stage)) == len(rows(stage.ledger_file, "SELECT 1 FROM fills")), "no order was added")
 
 
