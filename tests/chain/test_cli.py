@@ -455,6 +455,16 @@ class TestDemo:
         assert shown["cost_usd"]["impact"] == pytest.approx(impact, abs=1e-3)
         assert shown["ticks"] == rows(ledger, "SELECT count(*) FROM ticks")[0][0]
 
+    def test_its_key_is_in_no_report_ledger_or_output(self, runs: Runs) -> None:
+        shown = runs.demo.json()
+        folder = Path(shown["ledger"]).parent
+        key = (folder / "hedger.key").read_text(encoding="utf-8").strip().removeprefix("0x")
+        assert len(key) == 64
+        page = Path(shown["report"]).read_bytes()
+        for written in (page, ledger_bytes(folder), runs.demo.out.encode(), runs.demo.err.encode()):
+            assert key.encode() not in written.lower()
+            assert bytes.fromhex(key) not in written
+
     def test_its_report_needs_nothing_else(self, runs: Runs) -> None:
         shown = runs.demo.json()
         page = Path(shown["report"]).read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """The rehearsal of faults: a part of it always, all of it with --long, and proofs that it notices what is wrong."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,15 @@ def test_a_bot_that_is_broken_on_purpose_does_not_pass(
     found = rehearsed(tmp_path, (fault,), patch=patch).as_json()
     assert found["failed"] == 1
     assert found.get(verdict) == 1 or verdict in json.dumps(found["failures"])
+
+
+def test_the_documentation_names_every_fault_beside_its_promise() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "reliability.md").read_text(encoding="utf-8")
+    promises = {
+        int(cells[1]): set(re.findall(r"`([^`]+)`", cells[3]))
+        for cells in (line.split("|") for line in page.splitlines())
+        if len(cells) == 5 and cells[1].strip().isdigit()
+    }
+    faults = named(())
+    assert set(promises) == set(range(1, 14))
+    assert {n: {f.name for f in faults if f.promise == n} for n in promises} == promises
