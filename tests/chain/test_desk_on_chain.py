@@ -42,7 +42,7 @@ from support import (
 from bot.config import load_config
 from bot.core.model import Hold, OutcomeState, Rebalance
 from bot.desk import Tick
-from bot.errors import Halt
+from bot.errors import DataError, Halt
 from bot.localnet.curie import deposit_usdc
 from bot.localnet.market import Market
 from bot.localnet.world import World
@@ -84,13 +84,18 @@ def tick(config: Path) -> Tick:
 
 
 def tick_until_settled(config: Path) -> Tick:
-    """The first tick from now, and as many more as its order needs to have an outcome."""
-    first = tick(config)
+    """The first tick from now, and as many more as its order needs to have an outcome.
+
+    As in a run, a tick without sound data is skipped: while anvil mines an order that a tick has just sent again, it
+    answers calls at the pinned block with the next one's state.
+    """
+    first = None
     for _ in range(20):
-        with opened(config) as app:
+        with opened(config) as app, contextlib.suppress(DataError):
+            done = app.desk.tick(app.desk.books[0])
+            first = first or done
             if not app.ledger.open_intents(app.account):
                 return first
-            app.desk.tick(app.desk.books[0])
     raise AssertionError("an order has no outcome after 20 ticks")
 
 
