@@ -23,7 +23,7 @@ from bot.errors import ConfigError, VaultkeelError
 from bot.localnet.anvil import Anvil, anvil_binary
 from bot.localnet.configuration import bare_config, fork_config, write_files
 from bot.localnet.node import Node
-from bot.localnet.serve import HEARTBEAT_S, Ready, beat, ended_by_signal
+from bot.localnet.serve import HEARTBEAT_S, Ready, ended_by_signal
 from bot.localnet.world import STATES_KEPT
 
 FIRST_CHAIN_ID = 7_000_000_000
@@ -78,7 +78,7 @@ def serve_fork(plan: Plan, progress: Callable[[str], None], announce: Callable[[
         announce(Ready(anvil.url, chain_id, path, {"hedger": account.address}))
         while True:
             time.sleep(HEARTBEAT_S)
-            beat(node)
+            node.mine()
 
 
 def fork_at(node: Node, rpc: str, block: int | None) -> None:

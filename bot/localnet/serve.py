@@ -14,7 +14,6 @@ import tomlkit
 
 from bot.localnet.configuration import world_config, write_files
 from bot.localnet.market import Market
-from bot.localnet.node import Node
 from bot.localnet.opening import open_markets
 from bot.localnet.world import World, start_world
 from bot.simulate.paths import JumpDiffusion
@@ -98,7 +97,7 @@ def keep_moving(world: World, market: Market, plan: Plan) -> None:
             price = float(JumpDiffusion().path(price, 1, elapsed, rng)[-1])
             move(market, Decimal(repr(price)))
         else:
-            beat(world.node)
+            world.node.mine()
 
 
 def move(market: Market, price: Decimal) -> None:
@@ -110,11 +109,6 @@ def move(market: Market, price: Decimal) -> None:
     market.refresh()
     if market.trade_flows():
         market.refresh()
-
-
-def beat(node: Node) -> None:
-    """A block now."""
-    node.mine()
 
 
 @contextmanager
