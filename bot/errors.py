@@ -45,3 +45,7 @@ class Halt(VaultkeelError):
     """A person must act before anything else is signed."""
 
     exit_code = 7
+
+
+class PricingError(DataError):
+    """A number that can't be priced: the sentence says which argument, and which element of it."""

@@ -10,23 +10,27 @@ Notation, with ``tau`` years to expiry and ``phi`` = +1 for a call and -1 for a 
     w  = vol sqrt(tau)                               the total volatility
     d1 = ln(F / K) / w + w / 2,   d2 = d1 - w
     V  = phi (S exp(-q tau) N(phi d1) - K exp(-r tau) N(phi d2))
+    vanna = -exp(-q tau) n(d1) d2 / vol,   volga = vega d1 d2 / vol
+    charm = q delta - exp(-q tau) n(d1) ((r - q) / w - d2 / (2 tau))
 
 Sources: F. Black and M. Scholes, "The Pricing of Options and Corporate Liabilities" (1973); R. Merton,
 "Theory of Rational Option Pricing" (1973), for the yield; F. Black, "The Pricing of Commodity Contracts"
 (1976), for the forward; J. Hull, "Options, Futures, and Other Derivatives", the chapters on index options,
-futures options and the Greek letters, for the sensitivities.
+futures options and the Greek letters, for the sensitivities; E. Haug, "The Complete Guide to Option Pricing
+Formulas" (2007), for vanna, volga and charm.
 
 Edges. Where ``w`` is zero the option pays a known amount, and the fields are limits as volatility falls to
-zero. "At the forward" means that ``F`` and ``K`` are equal to the last bit:
+zero. "At the forward" means that ``ln(S / K) + (r - q) tau`` is zero to the last bit:
 
 - price is the discounted intrinsic value of the forward; delta, theta and rho are its derivatives, or, at the
   forward, where it has a kink, the mean of the derivatives on its two sides (so ``N`` is 1/2 there);
 - gamma is zero; at the forward its limit is infinite, and zero is reported by convention;
 - vega is zero, except at the forward with time left, where the price rises with volatility from the start and
-  vega is the one-sided derivative ``S exp(-q tau) sqrt(tau / (2 pi))``.
+  vega is the one-sided derivative ``S exp(-q tau) sqrt(tau / (2 pi))``; so is vanna, half of vega over ``S``;
+- volga is zero; charm is ``q`` times delta, at the forward by convention, for its limit there may be infinite.
 
-At expiry (``tau`` = 0) theta is zero by convention: no time is left to pass, and just before expiry the theta
-of an option at the forward has no bound.
+At expiry (``tau`` = 0) theta and charm are zero by convention: no time is left to pass, and just before expiry
+the theta of an option at the forward has no bound.
 """
 
 from dataclasses import dataclass, replace
@@ -34,16 +38,21 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import erfcx, ndtr
 
-FloatArray = npt.NDArray[np.float64]
+from bot.errors import PricingError
+from bot.pricing.arguments import (
+    FloatArray,
+    check_each,
+    check_range,
+    common_shape,
+    flat,
+    flat_sides,
+    numbers,
+    sides,
+)
 
 SECONDS_PER_YEAR: Final = 31_536_000
 """Seconds in the 365-day year that every ``years`` argument here is counted in."""
-
-_SQRT_2: Final = float(np.sqrt(2.0))
-_SQRT_HALF_PI: Final = float(np.sqrt(np.pi / 2.0))
-_SQRT_2_PI: Final = float(np.sqrt(2.0 * np.pi))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +65,9 @@ class Greeks:
     vega:  USD per 1.00 of volatility (divide by 100 for one volatility point).
     theta: USD per 365-day year of time passing with everything else fixed, dV/dt.
     rho:   USD per 1.00 of the interest rate.
+    vanna: change of delta per 1.00 of volatility, which is that of vega per USD of the underlying.
+    volga: change of vega per 1.00 of volatility.
+    charm: change of delta per 365-day year of time passing with everything else fixed.
     """
 
     price: FloatArray
@@ -64,6 +76,9 @@ class Greeks:
     vega: FloatArray
     theta: FloatArray
     rho: FloatArray
+    vanna: FloatArray
+    volga: FloatArray
+    charm: FloatArray
 
 
 def black_scholes(
@@ -82,64 +97,20 @@ def black_scholes(
     1.00 for 100 %, the last two continuously compounded and of either sign. ``is_call`` is boolean. Delta and
     gamma are with respect to the spot; rho holds the spot and the yield fixed.
 
-    Raises ValueError, naming the argument, where ``spot`` or ``strike`` is not above zero, ``years`` or
-    ``vol`` is below zero, any number is NaN or infinite, or ``is_call`` is not boolean; also where a discount
-    factor, the forward or its ratio to the strike leaves the range of float64, and where shapes do not
-    broadcast.
+    Raises PricingError, naming the argument and its first bad element, where ``spot`` or ``strike`` is not above
+    zero, ``years`` or ``vol`` is below zero, ``vol`` is above ``arguments.MOST_VOL``, any number is NaN or
+    infinite, or ``is_call`` is not boolean; also where a discount factor, a discounted leg or the ratio of spot to
+    strike leaves the normal range of float64, and where shapes do not broadcast.
     """
-    s, k, tau, sigma, r, q, call = np.broadcast_arrays(
-        _positive("spot", spot),
-        _positive("strike", strike),
-        _non_negative("years", years),
-        _non_negative("vol", vol),
-        _finite("rate", rate),
-        _finite("carry_yield", carry_yield),
-        _boolean("is_call", is_call),
-    )
-    # Overflow to infinity and division by zero give the limits wanted here, and underflow to zero is right.
-    with np.errstate(all="ignore"):
-        discount = np.exp(-r * tau)
-        yield_discount = np.exp(-q * tau)
-        forward = s * np.exp((r - q) * tau)
-        moneyness = forward / k
-        for factor in (discount, yield_discount, moneyness):
-            if not np.all(np.isfinite(factor) & (factor > 0.0)):
-                raise ValueError(
-                    "spot, strike, years, rate and carry_yield put a discount factor, the forward or its "
-                    "ratio to the strike outside the range of float64"
-                )
-
-        root_tau = np.sqrt(tau)
-        total_vol = sigma * root_tau
-        log_moneyness = np.log(moneyness)
-        # ln(F/K) / w tends to ±infinity off the forward as w falls to zero, and stays zero at the forward.
-        centre = np.where(log_moneyness == 0.0, 0.0, log_moneyness / total_vol)
-        d1 = centre + 0.5 * total_vol
-        d2 = centre - 0.5 * total_vol
-
-        sign = np.where(call, 1.0, -1.0)
-        density = _normal_density(d1)
-        asset_leg = sign * yield_discount * ndtr(sign * d1)
-        cash_leg = sign * k * discount * ndtr(sign * d2)
-
-        # An in-the-money option is its intrinsic value plus the other side's out-of-the-money option. Both
-        # terms are non-negative, so no digits are lost however small the time value is.
-        intrinsic = np.maximum(sign * (forward - k), 0.0)
-        price = discount * (intrinsic + _out_of_the_money(forward, k, centre, total_vol))
-        # Dividing twice keeps spot * total_vol from underflowing to zero and turning 0 / 0 into NaN.
-        gamma = np.where(total_vol > 0.0, yield_discount * density / s / total_vol, 0.0)
-        vega = s * yield_discount * density * root_tau
-        decay = -s * yield_discount * density * sigma / (2.0 * root_tau)
-        theta = np.where(tau > 0.0, decay + q * s * asset_leg - r * cash_leg, 0.0)
-        rho = tau * cash_leg
-    return Greeks(
-        price=np.asarray(price),
-        delta=np.asarray(asset_leg),
-        gamma=gamma,
-        vega=np.asarray(vega),
-        theta=theta,
-        rho=np.asarray(rho),
-    )
+    named = {
+        "spot": numbers("spot", spot),
+        "strike": numbers("strike", strike),
+        "years": numbers("years", years),
+        "vol": numbers("vol", vol),
+        "rate": numbers("rate", rate),
+        "carry_yield": numbers("carry_yield", carry_yield),
+    }
+    return _greeks(named, named["carry_yield"], is_call)
 
 
 def black_76(
@@ -156,68 +127,78 @@ def black_76(
     Delta and gamma are with respect to the forward and discounted at ``rate``; rho holds the forward fixed,
     which leaves only discounting: ``-years * price``.
     """
-    underlying = _positive("forward", forward)
-    tau = _non_negative("years", years)
-    greeks = black_scholes(underlying, strike, tau, vol, rate, is_call, carry_yield=rate)
-    return replace(greeks, rho=np.asarray(-tau * greeks.price))
+    named = {
+        "forward": numbers("forward", forward),
+        "strike": numbers("strike", strike),
+        "years": numbers("years", years),
+        "vol": numbers("vol", vol),
+        "rate": numbers("rate", rate),
+    }
+    greeks = _greeks(named, named["rate"], is_call)
+    return replace(greeks, rho=np.asarray(-named["years"] * greeks.price))
 
 
-def _out_of_the_money(
-    forward: FloatArray, strike: FloatArray, centre: FloatArray, total_vol: FloatArray
+def book_delta(
+    prices: npt.ArrayLike,
+    strike: npt.ArrayLike,
+    years: npt.ArrayLike,
+    vol: npt.ArrayLike,
+    rate: npt.ArrayLike,
+    is_call: npt.ArrayLike,
+    size: npt.ArrayLike,
 ) -> FloatArray:
-    """Undiscounted value of whichever of the call and the put is out of the money, in USD; same shape.
+    """The delta of a whole book at each of several prices of the underlying, in units of the underlying.
 
-    The call below the strike and the put above it are one expression in the lower and the higher of forward
-    and strike: ``low N(e1) - high N(e2)`` with ``e1, e2 = -|ln(F/K)| / w ± w / 2``.
+    ``prices`` is (M,) USD and so is the result's shape; the other arguments broadcast to one shape, whose options
+    are summed in order. ``size`` is in options, negative for a short position. Element m is the sum of ``size``
+    times the delta that ``black_scholes`` gives at ``prices[m]`` without a yield, edges included. Raises
+    PricingError as ``black_scholes`` does, and where ``size`` is not finite.
     """
-    low = np.minimum(forward, strike)
-    e1 = 0.5 * total_vol - np.abs(centre)
-    e2 = -0.5 * total_vol - np.abs(centre)
-    # low n(e1) = high n(e2), so n(e1) factors out of the difference. What is left subtracts two ratios N/n of
-    # ordinary size, which costs no more digits than one rounding of the forward does; subtracting the tails
-    # themselves would also multiply the error of each exponential.
-    density = _normal_density(e1)
-    # The ratio overflows for large positive e1, where N(e1) is near one and needs no factoring.
-    upper = np.where(e1 > 0.0, ndtr(e1), density * _ratio_of_tail_to_density(e1))
-    value = low * (upper - density * _ratio_of_tail_to_density(e2))
-    # The ratio need not be monotone to the last bit, so neighbouring e1 and e2 could leave a trace below zero.
-    return np.asarray(np.maximum(value, 0.0))
+    from bot.pricing import kernel
+
+    spots = numbers("prices", prices)
+    if spots.ndim != 1:
+        raise PricingError(f"prices must have one dimension, got the shape {spots.shape}")
+    named = {
+        "strike": numbers("strike", strike),
+        "years": numbers("years", years),
+        "vol": numbers("vol", vol),
+        "rate": numbers("rate", rate),
+        "size": numbers("size", size),
+    }
+    call = sides(is_call)
+    shape = common_shape({**named, "is_call": call})
+    # Few beside the options, and the loop takes them as sound.
+    check_each({"prices": spots})
+    out = np.zeros(spots.shape)
+    if spots.size == 0 or 0 in shape:
+        check_each(named)
+        return out
+    strikes, times, vols, rates, sizes = (flat(array, shape, whole=True) for array in named.values())
+    calls = flat_sides(call, shape, whole=True)
+    bad = kernel.book_delta_loop(flat(spots, spots.shape), strikes, times, vols, rates, calls, sizes, out)
+    if bad:
+        check_each(named)
+        spread = (*shape, spots.size)
+        columns = {name: named[name][..., np.newaxis] for name in ("strike", "years", "rate")}
+        check_range({"prices": spots, **columns}, spread)
+    return out
 
 
-def _normal_density(x: FloatArray) -> FloatArray:
-    """Density of the standard normal distribution; zero at ±infinity."""
-    return np.asarray(np.exp(-0.5 * x * x) / _SQRT_2_PI)
+def _greeks(named: dict[str, FloatArray], carry: FloatArray, is_call: npt.ArrayLike) -> Greeks:
+    """Greeks from the arguments by name: the underlying's price first, then strike, years, vol and rate."""
+    # The compiler takes a third of a second to import, which a command that prices nothing need not wait for.
+    from bot.pricing import kernel
 
-
-def _ratio_of_tail_to_density(x: FloatArray) -> FloatArray:
-    """N(x) / n(x), Mills' ratio of ``-x``: zero at -infinity, no underflow, overflow above about 37."""
-    return np.asarray(_SQRT_HALF_PI * erfcx(-x / _SQRT_2))
-
-
-def _finite(name: str, value: npt.ArrayLike) -> FloatArray:
-    array = np.asarray(value, dtype=np.float64)
-    if not np.all(np.isfinite(array)):
-        raise ValueError(f"{name} must be finite")
-    # Adding zero turns -0.0 into 0.0: a negative zero volatility would swap the signs of the limits.
-    return np.asarray(array + 0.0)
-
-
-def _positive(name: str, value: npt.ArrayLike) -> FloatArray:
-    array = _finite(name, value)
-    if not np.all(array > 0.0):
-        raise ValueError(f"{name} must be above zero")
-    return array
-
-
-def _non_negative(name: str, value: npt.ArrayLike) -> FloatArray:
-    array = _finite(name, value)
-    if not np.all(array >= 0.0):
-        raise ValueError(f"{name} must not be below zero")
-    return array
-
-
-def _boolean(name: str, value: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    array = np.asarray(value)
-    if array.dtype != np.bool_:
-        raise ValueError(f"{name} must be boolean, got {array.dtype}")
-    return array
+    call = sides(is_call)
+    shape = common_shape({**named, "is_call": call})
+    out = np.empty((kernel.FIELDS, int(np.prod(shape))))
+    price, strike, years, vol, rate = (flat(named[name], shape) for name in list(named)[:5])
+    bad = kernel.greeks_loop(
+        price, strike, years, vol, rate, flat(carry, shape), flat_sides(call, shape), out
+    )
+    if bad or 0 in shape:
+        check_each(named)
+    if bad:
+        check_range({name: array for name, array in named.items() if name != "vol"}, shape)
+    return Greeks(*(row.reshape(shape) for row in out))

@@ -1,11 +1,13 @@
 """Claims about bot.pricing.black: textbook values, high-precision references, properties, edges, refusals."""
 
 import math
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal, getcontext, localcontext
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.pricing.black import SECONDS_PER_YEAR, Greeks, black_76, black_scholes
+from bot.errors import PricingError
+from bot.pricing.black import SECONDS_PER_YEAR, Greeks, black_76, black_scholes, book_delta
 
 FIELDS = tuple(field.name for field in fields(Greeks))
+FIRST_SIX = FIELDS[:6]
 
 # ---------------------------------------------------------------------------------------------------------
 # Textbook values: J. Hull, "Options, Futures, and Other Derivatives", printed to the digits given.
@@ -86,7 +90,7 @@ def test_spot_fields_match_golden_values(
 ) -> None:
     spot, strike, years, vol, rate, carry_yield, is_call = arguments
     greeks = black_scholes(spot, strike, years, vol, rate, is_call, carry_yield)
-    got = [float(getattr(greeks, name)) for name in FIELDS]
+    got = [float(getattr(greeks, name)) for name in FIRST_SIX]
     assert got == pytest.approx([*first_three, *last_three], rel=2e-12, abs=0.0)
 
 
@@ -112,7 +116,7 @@ def test_forward_fields_match_golden_values(
     last_three: tuple[float, float, float],
 ) -> None:
     greeks = black_76(*arguments)
-    got = [float(getattr(greeks, name)) for name in FIELDS]
+    got = [float(getattr(greeks, name)) for name in FIRST_SIX]
     assert got == pytest.approx([*first_three, *last_three], rel=2e-14, abs=0.0)
 
 
@@ -171,6 +175,10 @@ class _Case:
         up, down = replace(self, **{name: value + _BUMP}), replace(self, **{name: value - _BUMP})
         return up.price(), down.price()
 
+    def delta(self) -> Decimal:
+        up, down = self.around("spot")
+        return (up - down) / (2 * _BUMP)
+
     def fields(self) -> dict[str, float]:
         price = self.price()
         up, down = self.around("spot")
@@ -178,6 +186,10 @@ class _Case:
         for name in ("vol", "years", "rate"):
             higher, lower = self.around(name)
             slopes[name] = (higher - lower) / (2 * _BUMP)
+        vol_up = replace(self, vol=self.vol + _BUMP)
+        vol_down = replace(self, vol=self.vol - _BUMP)
+        years_up = replace(self, years=self.years + _BUMP)
+        years_down = replace(self, years=self.years - _BUMP)
         return {
             "price": float(price),
             "delta": float((up - down) / (2 * _BUMP)),
@@ -185,6 +197,9 @@ class _Case:
             "vega": float(slopes["vol"]),
             "theta": float(-slopes["years"]),
             "rho": float(slopes["rate"]),
+            "vanna": float((vol_up.delta() - vol_down.delta()) / (2 * _BUMP)),
+            "volga": float((vol_up.price() - 2 * price + vol_down.price()) / (_BUMP * _BUMP)),
+            "charm": float(-(years_up.delta() - years_down.delta()) / (2 * _BUMP)),
         }
 
 
@@ -358,6 +373,20 @@ def test_sensitivities_are_the_slopes_of_the_price(market: Market) -> None:
     assert _difference(market, "rate", 1e-4 * total_vol) == pytest.approx(
         float(greeks.rho), abs=1e-6 * rho_scale
     )
+    vanna_scale = scale / market.spot / market.vol
+    assert _difference(market, "vol", 1e-4 * market.vol, "delta") == pytest.approx(
+        float(greeks.vanna), abs=1e-6 * vanna_scale
+    )
+    assert _difference(market, "spot", step, "vega") == pytest.approx(
+        float(greeks.vanna), abs=1e-6 * vanna_scale
+    )
+    assert _difference(market, "vol", 1e-4 * market.vol, "vega") == pytest.approx(
+        float(greeks.volga), abs=1e-6 * vega_scale / market.vol
+    )
+    speed = abs(market.rate - market.carry_yield) / total_vol + 1.0 / market.years + abs(market.carry_yield)
+    assert -_difference(market, "years", 1e-4 * market.years, "delta") == pytest.approx(
+        float(greeks.charm), abs=1e-6 * speed * scale / market.spot
+    )
 
 
 @checked
@@ -388,10 +417,14 @@ def test_black_76_on_the_forward_is_black_scholes_on_the_spot(market: Market) ->
         vega=ahead.vega,
         theta=ahead.theta - drift * forward * ahead.delta,
         rho=ahead.rho + market.years * forward * ahead.delta,
+        vanna=ahead.vanna * growth,
+        volga=ahead.volga,
+        charm=(ahead.charm - drift * ahead.delta - drift * forward * ahead.gamma) * growth,
     )
     scale = market.asset + market.cash
     # Rounding the forward costs what the fields' own steepness in total volatilities makes of it.
-    for name, size in zip(FIELDS, (scale, 1.0, 1.0 / market.spot, scale, scale, scale), strict=True):
+    sizes = (scale, 1.0, 1.0 / market.spot, scale, scale, scale, 1.0 / market.vol, scale / market.vol)
+    for name, size in zip(FIELDS, (*sizes, 1.0 / market.years), strict=True):
         got, want = float(getattr(spot, name)), float(getattr(expected, name))
         assert got == pytest.approx(want, rel=1e-10, abs=1e-11 * size), name
 
@@ -407,14 +440,13 @@ def test_prices_scale_exactly_with_the_unit_of_money(market: Market, power: int)
 
 @checked
 @given(st.lists(ANY_MARKET, min_size=1, max_size=6))
-def test_arrays_give_what_scalars_give(markets: list[Market]) -> None:
+def test_arrays_give_the_bits_that_scalars_give(markets: list[Market]) -> None:
     columns = [np.array([getattr(market, field.name) for market in markets]) for field in fields(Market)]
     spot, strike, years, vol, rate, carry_yield, is_call = columns
     together = black_scholes(spot, strike, years, vol, rate, is_call, carry_yield)
     for name in FIELDS:
         alone = [float(getattr(market.value(), name)) for market in markets]
-        # Vector and scalar exponentials may differ in the last bit, which the tails magnify.
-        np.testing.assert_allclose(getattr(together, name), alone, rtol=1e-9, atol=1e-14, err_msg=name)
+        np.testing.assert_array_equal(getattr(together, name), alone, err_msg=name)
 
 
 def test_arguments_broadcast_to_one_shape_of_float64() -> None:
@@ -465,7 +497,7 @@ def test_at_expiry_an_option_is_its_payoff(spot: float, is_call: bool, price: fl
         greeks = black_scholes(spot, 100.0, 0.0, vol, 0.05, is_call, carry_yield=0.02)
         assert greeks.price == price
         assert greeks.delta == delta
-        for name in ("gamma", "vega", "theta", "rho"):
+        for name in ("gamma", "vega", "theta", "rho", "vanna", "volga", "charm"):
             assert getattr(greeks, name) == 0.0, name
 
 
@@ -495,6 +527,9 @@ def test_without_volatility_an_option_is_its_discounted_payoff(
         exercised * (carry_yield * asset - rate * cash), rel=1e-13, abs=0.0
     )
     assert float(greeks.rho) == pytest.approx(exercised * years * cash, rel=1e-15, abs=0.0)
+    assert greeks.vanna == 0.0
+    assert greeks.volga == 0.0
+    assert float(greeks.charm) == pytest.approx(carry_yield * float(greeks.delta), rel=1e-15, abs=0.0)
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
@@ -510,6 +545,9 @@ def test_at_the_forward_without_volatility_fields_are_the_middle_of_the_kink(sig
     )
     assert float(greeks.theta) == pytest.approx(0.0, abs=1e-14)
     assert greeks.rho == 0.0
+    assert float(greeks.vanna) == pytest.approx(float(greeks.vega) / 200.0, rel=1e-15)
+    assert greeks.volga == 0.0
+    assert float(greeks.charm) == pytest.approx(rate * float(greeks.delta), rel=1e-15)
 
 
 def test_vega_at_the_forward_without_volatility_is_the_one_sided_slope() -> None:
@@ -527,15 +565,15 @@ def test_fields_run_into_their_limits_as_volatility_and_time_vanish(strike: floa
     nearly_over = black_scholes(100.0, strike, 1e-12, 0.6, 0.05, is_call)
     for name in FIELDS:
         assert getattr(nearly_still, name) == getattr(still, name), name
-        if name != "theta":
+        if name not in ("theta", "charm"):
             assert float(getattr(nearly_over, name)) == pytest.approx(float(getattr(over, name)), abs=1e-9), (
                 name
             )
 
 
 def test_unbounded_volatility_makes_a_call_worth_its_asset_and_a_put_its_cash() -> None:
-    greeks = black_scholes(100.0, [80.0, 120.0], 0.5, 1e3, 0.05, [[True], [False]], carry_yield=0.02)
-    asset, discount = 100.0 * math.exp(-0.01), math.exp(-0.025)
+    greeks = black_scholes(100.0, [80.0, 120.0], 3.0, 50.0, 0.05, [[True], [False]], carry_yield=0.02)
+    asset, discount = 100.0 * math.exp(-0.06), math.exp(-0.15)
     prices = [[asset, asset], [80.0 * discount, 120.0 * discount]]
     np.testing.assert_allclose(greeks.price, prices, rtol=1e-15)
     np.testing.assert_allclose(greeks.delta, [[asset / 100.0] * 2, [0.0, 0.0]], rtol=1e-15)
@@ -559,7 +597,7 @@ def test_a_negative_zero_counts_as_zero() -> None:
 def _extremes() -> list[npt.NDArray[np.float64]]:
     prices = [1e-140, 1e-3, np.nextafter(3000.0, 0.0), 3000.0, 9000.0, 1e9, 1e140]
     durations = [0.0, 5e-324, 1e-300, 1e-12, 1.0 / 365.0, 1.0, 50.0]
-    vols = [0.0, 5e-324, 1e-160, 1e-9, 0.5, 4.0, 1e4, 1e200]
+    vols = [0.0, 5e-324, 1e-160, 1e-9, 0.5, 4.0, 50.0]
     rates = [-0.2, 0.0, 0.3]
     return list(np.meshgrid(prices, prices, durations, vols, rates, rates))
 
@@ -581,8 +619,9 @@ def test_extreme_arguments_give_bounded_numbers_without_warnings(is_call: bool) 
     assert np.all(greeks.vega >= 0.0)
     # Only a gamma larger than the largest float, at the forward within 1e-150 of no volatility, is infinite.
     assert np.all(np.isfinite(greeks.gamma) | (vol * np.sqrt(years) < 1e-150))
-    for name in ("price", "delta", "vega", "theta", "rho"):
+    for name in ("price", "delta", "vega", "theta", "rho", "vanna", "volga"):
         assert np.all(np.isfinite(getattr(greeks, name))), name
+    assert np.all(np.isfinite(greeks.charm) | (vol * np.sqrt(years) < 1e-150))
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -602,30 +641,51 @@ REFUSED = [
     *((name, bad) for name in ("spot", "strike") for bad in (0.0, -1.0)),
     ("years", -1e-9),
     ("vol", -1e-9),
+    ("vol", 50.1),
 ]
 
 
 @pytest.mark.parametrize(("name", "bad"), REFUSED)
-def test_black_scholes_refuses_a_bad_number_by_name(name: str, bad: float) -> None:
-    with pytest.raises(ValueError, match=rf"^{name} must"):
+def test_black_scholes_refuses_a_bad_number_by_name_and_place(name: str, bad: float) -> None:
+    with pytest.raises(PricingError, match=rf"^{name} is {re.escape(str(bad))}: it must"):
         black_scholes(**{**NUMBERS, name: bad}, is_call=True)
-    # One bad element among good ones is refused too.
-    arguments: dict[str, npt.ArrayLike] = {**NUMBERS, name: [NUMBERS[name], bad]}
-    with pytest.raises(ValueError, match=rf"^{name} must"):
+    good = NUMBERS[name]
+    arguments: dict[str, npt.ArrayLike] = {**NUMBERS, name: [good, good, bad, bad]}
+    with pytest.raises(PricingError, match=rf"^{name}\[2\] is {re.escape(str(bad))}: it must"):
         black_scholes(**arguments, is_call=True)
+    arguments = {**NUMBERS, name: [[good], [bad]]}
+    with pytest.raises(PricingError, match=rf"^{name}\[1, 0\] is {re.escape(str(bad))}: it must"):
+        black_scholes(**arguments, is_call=[True, False, True])
 
 
 @pytest.mark.parametrize(("name", "bad"), [case for case in REFUSED if case[0] != "carry_yield"])
 def test_black_76_refuses_a_bad_number_by_name(name: str, bad: float) -> None:
     name = "forward" if name == "spot" else name
     numbers = {"forward": 3000.0, "strike": 3100.0, "years": 0.1, "vol": 0.6, "rate": 0.03}
-    with pytest.raises(ValueError, match=rf"^{name} must"):
+    with pytest.raises(PricingError, match=rf"^{name} is {re.escape(str(bad))}: it must"):
         black_76(**{**numbers, name: bad}, is_call=True)
+
+
+def test_a_refusal_says_what_is_wrong_and_where() -> None:
+    vols = [0.5, 0.6, 0.7, math.nan]
+    with pytest.raises(PricingError, match=r"^vol\[3\] is nan: it must be finite$"):
+        black_scholes(**{**NUMBERS, "vol": vols}, is_call=True)
+
+
+def test_a_bad_number_is_refused_where_no_option_is_priced() -> None:
+    with pytest.raises(PricingError, match=r"^vol is nan"):
+        black_scholes([], 3000.0, 0.1, math.nan, 0.03, True)
+
+
+@pytest.mark.parametrize("bad", ["3000", None, True, [1.0, "x"], 1j, [[1.0], [1.0, 2.0]]])
+def test_what_is_no_number_is_refused_by_name(bad: Any) -> None:
+    with pytest.raises(PricingError, match=r"^strike"):
+        black_scholes(**{**NUMBERS, "strike": bad}, is_call=True)
 
 
 @pytest.mark.parametrize("bad", ["put", 1, 0.0, [1, 0], None])
 def test_a_side_that_is_not_boolean_is_refused(bad: npt.ArrayLike) -> None:
-    with pytest.raises(ValueError, match=r"^is_call must be boolean"):
+    with pytest.raises(PricingError, match=r"^is_call must be boolean"):
         black_scholes(**NUMBERS, is_call=bad)
 
 
@@ -647,10 +707,78 @@ def test_a_side_that_is_not_boolean_is_refused(bad: npt.ArrayLike) -> None:
 def test_arguments_beyond_float_range_are_refused_without_warnings(changes: dict[str, float]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(ValueError, match="outside the range of float64"):
+        with pytest.raises(
+            PricingError, match=r"^(spot|strike|rate|carry_yield)\b.* outside the range of float64"
+        ):
             black_scholes(**{**NUMBERS, "years": 1.0, **changes}, is_call=True)
 
 
 def test_shapes_that_do_not_broadcast_are_refused() -> None:
-    with pytest.raises(ValueError, match="broadcast"):
+    with pytest.raises(PricingError, match=r"broadcast.*spot \(2,\), strike \(3,\)"):
         black_scholes([3000.0, 3100.0], [3000.0, 3100.0, 3200.0], 0.1, 0.6, 0.03, True)
+
+
+def test_the_option_that_leaves_float_range_is_named() -> None:
+    with pytest.raises(PricingError, match=r"^rate\[1\] is 10000.0: it puts the discount factor outside"):
+        black_scholes(**{**NUMBERS, "years": 1.0, "rate": [0.0, 1e4]}, is_call=True)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# A book's delta.
+
+
+def _book(count: int) -> dict[str, npt.NDArray[Any]]:
+    rng = np.random.default_rng(11)
+    return {
+        "strike": 3000.0 * np.exp(rng.uniform(-1.0, 1.0, count)),
+        "years": np.where(rng.random(count) < 0.2, 0.0, rng.uniform(1e-4, 1.0, count)),
+        "vol": np.where(rng.random(count) < 0.1, 0.0, rng.uniform(0.1, 2.0, count)),
+        "rate": rng.uniform(-0.05, 0.2, count),
+        "is_call": rng.random(count) < 0.5,
+    }
+
+
+@pytest.mark.parametrize("count", [0, 1, 300])
+def test_a_books_delta_is_the_sum_of_its_options(count: int) -> None:
+    book = _book(count)
+    size = np.random.default_rng(12).normal(size=count)
+    # Prices at strikes too, where options that have expired or don't move are in the middle of their step.
+    prices = np.array([*np.linspace(1000.0, 9000.0, 29), *book["strike"][:4]])
+    expected = [float(np.sum(size * black_scholes(price, **book).delta)) for price in prices]
+    np.testing.assert_allclose(
+        book_delta(prices, **book, size=size), expected, rtol=1e-12, atol=1e-12 * (count + 1)
+    )
+
+
+def test_a_books_delta_at_a_price_does_not_depend_on_the_other_prices_order() -> None:
+    book = _book(50)
+    prices = np.array([3000.0, 2000.0, 4000.0])
+    together = book_delta(prices, **book, size=1.0)
+    np.testing.assert_array_equal(book_delta(prices[[0, 2, 1]], **book, size=1.0), together[[0, 2, 1]])
+
+
+def test_an_expired_option_counts_by_its_moneyness() -> None:
+    deltas = book_delta([90.0, 100.0, 110.0], 100.0, 0.0, 0.0, 0.05, [True, False], [1.0, 10.0])
+    assert deltas.tolist() == [-10.0, -4.5, 1.0]
+
+
+@pytest.mark.parametrize("name", ["prices", "strike", "years", "vol", "rate", "size"])
+def test_a_bad_number_in_a_book_is_refused_by_name_and_place(name: str) -> None:
+    book: dict[str, npt.ArrayLike] = {
+        "prices": [3000.0, 3100.0],
+        "strike": 3000.0,
+        "years": 0.1,
+        "vol": 0.5,
+        "rate": 0.0,
+        "size": 1.0,
+        "is_call": True,
+    }
+    with pytest.raises(PricingError, match=rf"^{name}\[1\] is nan: it must be finite"):
+        book_delta(**{**book, name: [1.0, math.nan]})
+
+
+def test_a_book_beyond_float_range_is_refused() -> None:
+    with pytest.raises(PricingError, match=r"^prices\[1\] is 1e\+300: .* outside the range of float64"):
+        book_delta([1.0, 1e300], [1.0, 1e-100], 0.1, 0.5, 0.0, True, 1.0)
+    with pytest.raises(PricingError, match="one dimension"):
+        book_delta(3000.0, 3000.0, 0.1, 0.5, 0.0, True, 1.0)
