@@ -1,96 +1,115 @@
-"""Measure: from a Snapshot to the book's delta and greeks."""
+"""Measure: from a Snapshot to the book's delta and greeks, with the doubts about them."""
 
 import math
+from collections.abc import Sequence
+from decimal import Decimal
 
 import numpy as np
 
-from bot.core.model import Check, Exposure, OptionPosition, PositionGreeks, Snapshot, SourceState
-from bot.errors import DataError
-from bot.pricing.black import SECONDS_PER_YEAR, black_scholes
+from bot.core.greeks import SUMMED, Priced
+from bot.core.model import Bound, Check, Exposure, Snapshot, SourceState
+from bot.core.target import Doubts, Numeraire, Target
+from bot.pricing.black import SECONDS_PER_YEAR
+
+DELTA, GAMMA, VANNA = (SUMMED.index(name) for name in ("delta", "gamma", "vanna"))
 
 
-def measure(snapshot: Snapshot) -> Exposure:
-    """The exposure of a snapshot: greeks at the live price and the pinned block's time, perps added one for one.
-
-    Raises DataError where a live option has no vol, or a price is none: an unknown greek is never taken as zero.
-    """
-    if snapshot.spot <= 0:
-        raise DataError(f"{snapshot.book}: the spot is {snapshot.spot}")
-    spot = float(snapshot.spot)
-    rows: list[PositionGreeks] = []
-    checks: list[Check] = []
-    for source in snapshot.sources:
-        priced = price_positions(source.positions, spot, source.rate, snapshot.timestamp)
-        rows.extend(priced)
-        checks.append(cached_delta_check(source, sum((row.delta for row in priced), 0.0)))
-    options = sum((row.delta for row in rows), 0.0)
-    holdings = float(sum(h.size for source in snapshot.sources for h in source.holdings))
+def measure(snapshot: Snapshot, priced: Sequence[Priced], target: Target, doubts: Doubts) -> Exposure:
+    """The exposure of a snapshot whose sources are `priced` (`price_book`); perps are added one for one."""
+    sums = dict(
+        zip(SUMMED, sum((p.values.sum(axis=1) for p in priced), np.zeros(len(SUMMED))).tolist(), strict=True)
+    )
+    options = sums["delta"]
+    holdings = float(sum((h.size for source in snapshot.sources for h in source.holdings), Decimal(0)))
+    hedged = float(hedged_holdings(snapshot, target))
     perps = float(snapshot.venue.position.size)
-    settled = options + holdings + perps
-    in_flight = float(snapshot.in_flight)
+    vol, years = pace(priced)
+    bounds = doubts_of(snapshot, priced, vol, doubts)
+    *certain, flight = bounds
+    below, above = sum(bound.below for bound in certain), sum(bound.above for bound in certain)
+    net = options + holdings + perps
+    ratio = float(target.hedge_ratio)
+    gap = ratio * (options + hedged) + perps - float(target.delta)
     return Exposure(
-        positions=tuple(rows),
         options=options,
         holdings=holdings,
         perps=perps,
-        net_lo=settled + min(in_flight, 0.0),
-        net_hi=settled + max(in_flight, 0.0),
-        gross=sum((abs(row.delta) for row in rows), abs(holdings)),
-        gamma=sum((row.gamma for row in rows), 0.0),
-        vega=sum((row.vega for row in rows), 0.0),
-        theta=sum((row.theta for row in rows), 0.0),
-        rho=sum((row.rho for row in rows), 0.0),
-        checks=tuple(checks),
+        bounds=bounds,
+        net_lo=net + below + flight.below,
+        net_hi=net + above + flight.above,
+        gap_lo=gap + ratio * below + flight.below,
+        gap_hi=gap + ratio * above + flight.above,
+        gap_gamma=ratio * sums["gamma"],
+        gross=float(sum(np.abs(p.values[DELTA]).sum() for p in priced)) + abs(holdings),
+        value=sums["value"],
+        model_delta=sums["model_delta"],
+        gamma=sums["gamma"],
+        vega=sums["vega"],
+        theta=sums["theta"],
+        rho=sums["rho"],
+        vanna=sums["vanna"],
+        volga=sums["volga"],
+        charm=sums["charm"],
+        vol=vol,
+        years=years,
+        checks=tuple(cached_delta_check(part.source, float(part.values[DELTA].sum())) for part in priced),
     )
 
 
-def price_positions(
-    positions: tuple[OptionPosition, ...], spot: float, rate: float, now: int
-) -> list[PositionGreeks]:
-    """Greeks of every position, priced in one vectorised call.
+def hedged_holdings(snapshot: Snapshot, target: Target) -> Decimal:
+    """The holdings that count for the hedge, in units of the underlying."""
+    counted = target.hedge_holdings and target.numeraire is Numeraire.USD
+    held = (h for source in snapshot.sources for h in source.holdings if counted or not h.is_spot)
+    return sum((h.size for h in held), Decimal(0))
 
-    An expired option that is not settled yet has no time left: its delta is 0 or ±1 by moneyness at `spot`, for the
-    settlement price is still to come.
+
+def pace(priced: Sequence[Priced]) -> tuple[float, float]:
+    """The live options' vol, weighted by |gamma|, and the years to the last of their expiries; 0 where none is live."""
+    years = np.concatenate([p.columns.years for p in priced]) if priced else np.zeros(0)
+    live = years > 0
+    if not live.any():
+        return 0.0, 0.0
+    vols = np.concatenate([p.columns.vol for p in priced])[live]
+    weights = np.abs(np.concatenate([p.values[GAMMA] for p in priced]))[live]
+    weights = weights if weights.sum() > 0 else np.ones_like(vols)
+    return float(np.average(vols, weights=weights)), float(years.max())
+
+
+def doubts_of(snapshot: Snapshot, priced: Sequence[Priced], vol: float, doubts: Doubts) -> tuple[Bound, ...]:
+    """What may move the delta, the orders in flight last.
+
+    The vols of one expiry are taken to be off together, those of different expiries each for itself. The spot may be
+    off by what its sources disagree, by the configured fraction, and by one standard deviation of its move since the
+    block.
     """
-    if not positions:
-        return []
-    for position in positions:
-        if position.expiry > now and not usable(position.vol):
-            raise DataError(f"{position.source}: no vol for {position.instrument}, which has not expired")
-    try:
-        greeks = black_scholes(
-            spot,
-            np.array([float(p.strike) for p in positions]),
-            np.array([max(p.expiry - now, 0) / SECONDS_PER_YEAR for p in positions]),
-            np.array([0.0 if p.vol is None else p.vol for p in positions]),
-            rate,
-            np.array([p.is_call for p in positions]),
-        )
-    except ValueError as error:
-        raise DataError(f"{positions[0].source}: {error}") from error
-    rows = []
-    for i, position in enumerate(positions):
-        size = float(position.size)
-        rows.append(
-            PositionGreeks(
-                source=position.source,
-                instrument=position.instrument,
-                size=size,
-                vol=position.vol,
-                value=size * float(greeks.price[i]),
-                delta=size * float(greeks.delta[i]),
-                gamma=size * float(greeks.gamma[i]),
-                vega=size * float(greeks.vega[i]),
-                theta=size * float(greeks.theta[i]),
-                rho=size * float(greeks.rho[i]),
-            )
-        )
-    return rows
+    expiries = np.concatenate([p.columns.expiry for p in priced]) if priced else np.zeros(0)
+    vannas = np.concatenate([p.values[VANNA] for p in priced]) if priced else np.zeros(0)
+    _, group = np.unique(expiries, return_inverse=True)
+    vanna = float(np.abs(np.bincount(group, weights=vannas)).sum())
+    gamma = float(sum(p.values[GAMMA].sum() for p in priced))
+    spot = float(snapshot.spot)
+    age = max(snapshot.at - snapshot.timestamp, 0)
+    moved = spot * vol * math.sqrt(age / SECONDS_PER_YEAR)
+    apart = abs(float(snapshot.venue.index) - spot)
+    in_flight = float(snapshot.in_flight)
+    return (
+        symmetric("vols", vanna * float(doubts.vol)),
+        symmetric("price sources apart", abs(gamma) * apart),
+        symmetric("price error", abs(gamma) * spot * float(doubts.price)),
+        symmetric("age of the price", abs(gamma) * moved),
+        symmetric("settlement window", sum(p.window for p in priced)),
+        Bound("orders in flight", min(in_flight, 0.0), max(in_flight, 0.0)),
+    )
 
 
-def usable(vol: float | None) -> bool:
-    """Whether an option can be priced with this vol. A vol of zero is one that nobody quoted."""
-    return vol is not None and math.isfinite(vol) and vol > 0
+def symmetric(name: str, half_width: float) -> Bound:
+    """A doubt of the same size either way."""
+    return Bound(name, -half_width if half_width else 0.0, half_width)
+
+
+def widest(exposure: Exposure) -> Bound:
+    """The doubt that moves the delta most."""
+    return max(exposure.bounds, key=lambda bound: bound.above - bound.below)
 
 
 def cached_delta_check(source: SourceState, ours: float) -> Check:

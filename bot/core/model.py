@@ -7,7 +7,9 @@ and exposures are floats. Times are whole Unix seconds.
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
+
+from bot.pricing.conventions import MinimumVarianceFit
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,12 @@ class BlockRef:
 
 @dataclass(frozen=True, slots=True)
 class OptionPosition:
-    """The vault's net position in one option. `vol` is annual (0.8 = 80 %); None once the option has expired."""
+    """The vault's net position in one option.
+
+    `vol` is annual (0.8 = 80 %), None once the option has expired. `slope` is ∂vol/∂ln(strike) at its strike,
+    `money_vol` the vol at the money of its expiry, None where it isn't known. `averaging_s` is the window before expiry
+    whose average price settles it, 0 where a single price does.
+    """
 
     source: str
     instrument: str
@@ -32,15 +39,19 @@ class OptionPosition:
     expiry: int
     size: Decimal
     vol: float | None
+    slope: float = 0.0
+    money_vol: float | None = None
+    averaging_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """An amount that moves one for one with the underlying."""
+    """An amount that moves one for one with the underlying: a spot holding, or a hedge of the vault's own."""
 
     source: str
     asset: str
     size: Decimal
+    is_spot: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +102,14 @@ class PerpPosition:
 
 @dataclass(frozen=True, slots=True)
 class Margin:
-    """In USD. `account_value` is the venue's own figure, `exit_value` what closing all now would leave."""
+    """In USD. `account_value` is the venue's own figure, `mark_value` ours with the position at the mark.
+
+    `exit_value` is what closing all now would leave.
+    """
 
     collateral: Decimal
     account_value: Decimal
+    mark_value: Decimal
     free_collateral: Decimal
     maintenance: Decimal
     exit_value: Decimal
@@ -108,6 +123,8 @@ class VenueState:
     notional. `funding_per_hour` is the fraction of notional that a long pays per hour; `pending_funding` is in USD and
     positive where this position pays. `max_buy` and `max_sell` are the sizes (both ≥ 0) that one order may have.
     `order_gas` is the gas units that an order is reckoned with, the margin ratios are fractions of notional.
+    `half_spread` is USD per unit between the mark and the best price of either side; `keeper_fee` is what an order pays
+    its executor, in the chain's own coin.
     """
 
     name: str
@@ -127,25 +144,50 @@ class VenueState:
     order_gas: int
     initial_ratio: Decimal
     maintenance_ratio: Decimal
+    half_spread: Decimal = Decimal(0)
+    keeper_fee: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class LastTrade:
+    """The book's last filled order: when it was decided (Unix seconds) and the spot then, in USD."""
+
+    at: int
+    spot: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class VolsUsed:
+    """Where the positions' vols came from, and the Unix second that they are of."""
+
+    name: str
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything a decision used, at one block hash per chain.
 
-    `in_flight` is the signed size of an order whose outcome is not known yet. `native_usd` is the price of the coin
-    that pays for gas, `gas_price_wei` what an order is expected to pay per gas unit.
+    `at` is the desk's own time in Unix seconds. `in_flight` is the signed size of orders of this market whose outcome
+    is not known yet, `open_order` the key of the account's oldest one, "" where there is none. `native_usd` is the
+    price of the coin that pays for gas, `gas_price_wei` what an order is expected to pay per gas unit. `fit` is the
+    minimum variance delta's, as far as earlier ticks had taught it.
     """
 
     book: str
     underlying: str
+    at: int
     blocks: tuple[BlockRef, ...]
     sources: tuple[SourceState, ...]
+    vols: VolsUsed
     venue: VenueState
     spot: Decimal
     native_usd: Decimal
     gas_price_wei: int
     in_flight: Decimal = Decimal(0)
+    open_order: str = ""
+    last_trade: LastTrade | None = None
+    fit: MinimumVarianceFit | None = None
 
     @property
     def timestamp(self) -> int:
@@ -153,41 +195,74 @@ class Snapshot:
         return min(block.timestamp for block in self.blocks)
 
 
-@dataclass(frozen=True, slots=True)
-class PositionGreeks:
-    """Greeks of one whole position (per-unit greek × size), units as in `bot.pricing.black`."""
+class PositionGreeks(NamedTuple):
+    """Greeks of one whole position (per-unit greek × size), units as in `bot.pricing.black`.
+
+    `delta` is the hedged one: by the book's delta convention, `model_delta` by Black-Scholes with the option's own vol.
+    """
 
     source: str
     instrument: str
+    is_call: bool
+    strike: float
+    expiry: int
     size: float
     vol: float | None
     value: float
     delta: float
+    model_delta: float
     gamma: float
     vega: float
     theta: float
     rho: float
+    vanna: float
+    volga: float
+    charm: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """How far one doubt may move the delta, in units of the underlying: `below` ≤ 0 ≤ `above`."""
+
+    name: str
+    below: float
+    above: float
 
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """The book's delta by part and in total, in units of the underlying.
+    """The book's delta by part and in total, in units of the underlying, with the doubts about it.
 
-    An order in flight counts as [0, size], so the net is an interval: `net_lo` ≤ true net delta ≤ `net_hi`.
-    `gamma` is in units per USD, `vega` in USD per 1.00 of vol, `theta` in USD per year, `rho` in USD per 1.00 of rate.
+    `net_lo` ≤ true net delta ≤ `net_hi`, by the linear sum of `bounds`. The gap is what the hedge is away from its
+    target, as an interval too: a trade of −gap would close it. `gap_gamma` is the gap's change per USD.
+    `value` is the options' in USD, `model_delta` their delta by Black-Scholes, whatever convention the hedge goes by.
+    `gamma` is in units per USD, `vega` in USD per 1.00 of vol, `theta` in USD per year, `rho` in USD per 1.00 of rate,
+    `vanna` in units per 1.00 of vol, `volga` in USD per 1.00 of vol squared, `charm` in units per year.
+    `vol` is the annual vol of the options' underlying (their own vols weighted by |gamma|; 0 where no option is live)
+    and `years` the time to the last expiry.
     """
 
-    positions: tuple[PositionGreeks, ...]
     options: float
     holdings: float
     perps: float
+    bounds: tuple[Bound, ...]
     net_lo: float
     net_hi: float
+    gap_lo: float
+    gap_hi: float
+    gap_gamma: float
     gross: float
+    value: float
+    model_delta: float
     gamma: float
     vega: float
     theta: float
     rho: float
+    vanna: float
+    volga: float
+    charm: float
+    vol: float
+    years: float
     checks: tuple[Check, ...]
 
     @property
@@ -197,17 +272,53 @@ class Exposure:
 
     @property
     def net(self) -> float:
-        """The middle of the net delta's interval, in units of the underlying."""
-        return (self.net_lo + self.net_hi) / 2
+        """The best estimate of the net delta, in units of the underlying, without orders in flight."""
+        return self.unhedged + self.perps
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """The gaps that a policy leaves alone, in units of the underlying: `low` ≤ gap ≤ `high`."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class PriceBand:
+    """The spots that a policy leaves alone, in USD."""
+
+    low: Decimal
+    high: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """The spots in USD at which the policy would trade, all else as it was; None where no price near makes it."""
+
+    down: Decimal | None
+    up: Decimal | None
+
+    def crossed(self, spot: Decimal) -> str:
+        """Which of the two `spot` has reached, in words; "" where it is between them."""
+        if self.down is not None and spot <= self.down:
+            return f"the spot {spot:.2f} is at or below {self.down}"
+        if self.up is not None and spot >= self.up:
+            return f"the spot {spot:.2f} is at or above {self.up}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Do nothing, because of `code`, said in words in `text`. `arithmetic` holds the figures behind it."""
+    """Do nothing, because of `code`, said in words in `text`. `arithmetic` holds the figures behind it.
+
+    `band` is what would have to be left for the policy to trade.
+    """
 
     code: str
     text: str
     arithmetic: dict[str, str] = field(default_factory=dict)
+    band: Band | PriceBand | None = None
     kind: Literal["hold"] = "hold"
 
 
@@ -218,6 +329,7 @@ class Rebalance:
     size: Decimal
     text: str
     arithmetic: dict[str, str] = field(default_factory=dict)
+    band: Band | PriceBand | None = None
     remaining: Decimal = Decimal(0)
     kind: Literal["rebalance"] = "rebalance"
 

@@ -15,32 +15,42 @@ class Limits:
     max_position: Decimal
     max_price_gap: Decimal
     max_block_age_s: int
+    max_vol_age_s: int
     max_slippage: Decimal
 
 
-def guard(
-    decision: Decision, exposure: Exposure, snapshot: Snapshot, limits: Limits, mode: Mode, now: int
-) -> Decision:
+def guard(decision: Decision, exposure: Exposure, snapshot: Snapshot, limits: Limits, mode: Mode) -> Decision:
     """`decision` within the limits: cut to the largest order allowed, or a Hold with the limit's name.
 
-    `now` is the desk's clock in Unix seconds, against which the pinned blocks' age is held.
+    Inputs that can't be trusted are named even where the policy would hold: it held for a wrong reason.
     """
+    refusal = stale(snapshot, limits) or price_gap(snapshot, limits)
+    if isinstance(decision, Rebalance):
+        refusal = refusal or refused_by_mode(decision, snapshot, mode) or waits(snapshot)
+    if refusal is not None:
+        return replace(refusal, arithmetic=decision.arithmetic, band=decision.band)
     if isinstance(decision, Hold):
         return decision
-    refusal = (
-        stale(snapshot, limits, now)
-        or price_gap(snapshot, limits)
-        or refused_by_mode(decision, snapshot, mode)
-    )
-    if refusal is not None:
-        return replace(refusal, arithmetic=decision.arithmetic)
     return cut(decision, exposure, snapshot, limits)
 
 
-def stale(snapshot: Snapshot, limits: Limits, now: int) -> Hold | None:
-    """A Hold where a pinned block is older than the limit."""
+def waits(snapshot: Snapshot) -> Hold | None:
+    """A Hold where an order of the account has no outcome yet: a second one might double it."""
+    if not snapshot.open_order:
+        return None
+    return Hold("ORDER_OPEN", f"order {snapshot.open_order} has no outcome yet")
+
+
+def stale(snapshot: Snapshot, limits: Limits) -> Hold | None:
+    """A Hold where a pinned block or the vols are older than the limit."""
+    vols = snapshot.vols
+    if snapshot.at - vols.at > limits.max_vol_age_s:
+        age = snapshot.at - vols.at
+        return Hold(
+            "STALE_VOL", f"the {vols.name} vols are {age} s old, the limit is {limits.max_vol_age_s} s"
+        )
     for block in snapshot.blocks:
-        age = now - block.timestamp
+        age = snapshot.at - block.timestamp
         if age > limits.max_block_age_s:
             text = f"block {block.number} of {block.chain} is {age} s old, the limit is {limits.max_block_age_s} s"
             return Hold("STALE_BLOCK", text)
@@ -88,7 +98,7 @@ def cut(decision: Rebalance, exposure: Exposure, snapshot: Snapshot, limits: Lim
     clip = round_to_lot(side * size, venue.lot)
     if clip == 0:
         text = f"{name} leaves no room: position {venue.position.size:+f}, net delta {exposure.net:+.4f}"
-        return Hold("NO_ROOM", text, decision.arithmetic)
+        return Hold("NO_ROOM", text, decision.arithmetic, decision.band)
     return replace(
         decision,
         size=clip,

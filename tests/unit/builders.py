@@ -18,13 +18,13 @@ from bot.chain.contracts import contract
 from bot.chain.mandate import Mandate
 from bot.chain.sender import FeeRules, Sender
 from bot.chain.signer import LocalSigner
-from bot.core.costs import costs_of
+from bot.core.decision import Decided, Rules, decide
 from bot.core.exposure import measure
 from bot.core.fees import FeeCap, Offer
+from bot.core.greeks import position_greeks, price_book
 from bot.core.model import (
     BlockRef,
     CostPoint,
-    Decision,
     Exposure,
     Fill,
     Holding,
@@ -34,12 +34,15 @@ from bot.core.model import (
     Mode,
     OptionPosition,
     PerpPosition,
+    PositionGreeks,
     Snapshot,
     SourceState,
     VenueState,
+    VolsUsed,
 )
 from bot.core.policy import DeltaBand
-from bot.core.risk import Limits, guard
+from bot.core.risk import Limits
+from bot.core.target import Doubts, Target
 from bot.desk import Desk, Tick
 from bot.ledger import open_ledger
 from bot.ports import (
@@ -50,7 +53,6 @@ from bot.ports import (
     Reader,
     Receipt,
     SignedTx,
-    TickRecord,
     TxCall,
     UnsignedTx,
 )
@@ -140,6 +142,7 @@ def venue_state(position: str = "0", **changes: Any) -> VenueState:
         "margin": Margin(
             collateral=Decimal(200_000),
             account_value=Decimal(200_000),
+            mark_value=Decimal(200_000),
             free_collateral=Decimal(150_000),
             maintenance=Decimal(10_000),
             exit_value=Decimal(199_000),
@@ -166,8 +169,10 @@ def snapshot(*sources: SourceState, venue: VenueState | None = None, **changes: 
     values: dict[str, Any] = {
         "book": "eth",
         "underlying": "ETH",
+        "at": NOW,
         "blocks": (block(),),
         "sources": sources or (source(option()),),
+        "vols": VolsUsed("vault", NOW),
         "venue": venue or venue_state(),
         "spot": Decimal(2000),
         "native_usd": Decimal(2000),
@@ -176,23 +181,25 @@ def snapshot(*sources: SourceState, venue: VenueState | None = None, **changes: 
     return Snapshot(**(values | changes))
 
 
+TARGET = Target()
+SURE = Doubts(Decimal(0), Decimal(0))
+
+
+def measured(seen: Snapshot, target: Target = TARGET, doubts: Doubts = SURE) -> Exposure:
+    """The exposure of a snapshot, its inputs taken as exact unless told otherwise."""
+    return measure(seen, price_book(seen, target), target, doubts)
+
+
+def positions(seen: Snapshot, target: Target = TARGET) -> tuple[PositionGreeks, ...]:
+    """Every option of a snapshot with its greeks."""
+    return position_greeks(price_book(seen, target))
+
+
 def exposure(low: float, high: float | None = None) -> Exposure:
     """A net delta of [low, high] and nothing else."""
     high = low if high is None else high
-    return Exposure(
-        positions=(),
-        options=low,
-        holdings=0.0,
-        perps=0.0,
-        net_lo=low,
-        net_hi=high,
-        gross=abs(low),
-        gamma=0.0,
-        vega=0.0,
-        theta=0.0,
-        rho=0.0,
-        checks=(),
-    )
+    flat = measured(snapshot(source()))
+    return replace(flat, options=low, net_lo=low, net_hi=high, gap_lo=low, gap_hi=high, gross=abs(low))
 
 
 def limits(**changes: Any) -> Limits:
@@ -202,6 +209,7 @@ def limits(**changes: Any) -> Limits:
         "max_position": Decimal(300),
         "max_price_gap": Decimal("0.05"),
         "max_block_age_s": 120,
+        "max_vol_age_s": 3600,
         "max_slippage": Decimal("0.005"),
     }
     return Limits(**(values | changes))
@@ -223,16 +231,21 @@ def fill(size: str = "-2", price: str = "2000", **changes: Any) -> Fill:
 BAND = DeltaBand(Decimal("0.5"), Decimal(0), Decimal("0.1"))
 
 
-def decided(seen: Snapshot) -> Decision:
-    """What the band makes of a snapshot on an active account, within the limits."""
-    exposed = measure(seen)
-    return guard(BAND.decide(exposed, costs_of(seen)), exposed, seen, limits(), Mode.ACTIVE, NOW)
+def rules(**changes: Any) -> Rules:
+    """The band, everything hedged, all inputs exact, the limits of the shipped configuration."""
+    values: dict[str, Any] = {
+        "target": TARGET,
+        "doubts": SURE,
+        "policy": BAND,
+        "limits": limits(),
+        "interval_s": 60,
+    }
+    return Rules(**(values | changes))
 
 
-def tick_record(seen: Snapshot | None = None) -> TickRecord:
-    """A tick that saw `seen`."""
-    seen = seen or snapshot()
-    return TickRecord(NOW, seen, measure(seen), decided(seen))
+def decided(seen: Snapshot | None = None, mode: Mode = Mode.ACTIVE) -> Decided:
+    """What the rules make of a snapshot."""
+    return decide(seen or snapshot(), mode, rules())
 
 
 def intent(key: str = "intent-1", size: str = "5", **changes: Any) -> Intent:
@@ -405,6 +418,10 @@ class ScriptedSource:
         yield from ()
         return self.state
 
+    def watch(self) -> Reader[Decimal]:
+        yield from ()
+        return self.state.spot
+
     def contracts(self) -> dict[str, str]:
         return {"viewer": OPTIONS_VAULT}
 
@@ -477,7 +494,7 @@ class Rig:
         self.source = ScriptedSource(source(option()))
         self.curie = ScriptedCurie(venue_state())
         self.paper = paper
-        self.limits = limits()
+        self.rules = rules()
         self.instance = ""
         self.chain_id = CHAIN_ID
         self.confirmations = 1
@@ -487,7 +504,7 @@ class Rig:
         """A new process on the same ledger: nothing of the last one is left but what it committed."""
         self.ledger = open_ledger(self.path, trades=self.trades)
         mandate = Mandate(
-            self.chain_id, ACCOUNT, self.curie.rules(self.limits.max_order), 5_000_000, 50 * 10**9
+            self.chain_id, ACCOUNT, self.curie.rules(self.rules.limits.max_order), 5_000_000, 50 * 10**9
         )
         fees = fee_rules(self.confirmations)
         self.sender = Sender(self.client, self.ledger, self.signer, mandate, fees)
@@ -498,8 +515,8 @@ class Rig:
             venue=PaperVenue(self.curie, lambda: self.ledger.paper_fills("eth"))
             if self.paper
             else self.curie,
-            policy=BAND,
-            limits=self.limits,
+            vols=None,
+            rules=self.rules,
             order_ttl_s=120,
             sender=self.sender,
             paper=self.paper,

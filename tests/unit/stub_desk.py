@@ -18,9 +18,11 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 import bot.scheduler
 from bot import errors
+from bot.core.model import Wake
 from bot.log import set_up_logs
 
 SLOW_S = 0.4
+NEVER = 0.0
 
 
 def say(*words: object) -> None:
@@ -53,7 +55,8 @@ class StubDesk:
                 raise ZeroDivisionError("a bug")
         finally:
             say("end", number)
-        return SimpleNamespace(again_in_s=0 if word == "soon" else None)
+        record = SimpleNamespace(wake=Wake(None, None), decision=SimpleNamespace(band=None), exposure=None)
+        return SimpleNamespace(again_in_s=0 if word == "soon" else None, record=record)
 
 
 class EarlyScheduler(BackgroundScheduler):  # type: ignore[misc]
@@ -74,7 +77,7 @@ def run(early: bool, interval_s: int, scripts: list[str]) -> int:
         vars(bot.scheduler)["BackgroundScheduler"] = EarlyScheduler
     bot.scheduler.LOOK_EVERY_S = 0.05
     desk: Any = StubDesk(scripts)
-    runner = bot.scheduler.run(desk, interval_s, lambda text: say("said", text))
+    runner = bot.scheduler.run(desk, interval_s, NEVER, lambda text: say("said", text))
     say("ticks", runner.ticks)
     if runner.fatal is not None:
         say("fatal", type(runner.fatal).__name__, runner.fatal)

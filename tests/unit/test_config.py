@@ -14,7 +14,9 @@ from builders import ACCOUNT, KEY
 from pydantic import ValidationError
 
 from bot.app import make_client, make_signer
-from bot.config import Config, KeySigner, load_config
+from bot.config import Config, load_config
+from bot.config.chains import KeySigner
+from bot.config.policies import OptimalBandConfig
 from bot.errors import ConfigError
 from bot.localnet.configuration import fork_config
 from bot.localnet.node import Node
@@ -71,7 +73,8 @@ class TestShipped:
         assert config.mode == "paper", "nothing is sent until the operator says so"
         assert config.chains["localnet"].chain_id == 31337
         assert config.chains["localnet"].native_usd == "underlying"
-        assert (book.policy.trigger, book.policy.target) == (Decimal("0.5"), Decimal(0))
+        assert isinstance(book.policy, OptimalBandConfig)
+        assert book.target.hedge_holdings
         assert isinstance(config.signer, KeySigner)
         assert make_signer(config).address == ACCOUNT
 
@@ -96,10 +99,14 @@ VENUE: Where = ("books", 0, "venue")
 SOURCE: Where = ("books", 0, "sources", 0)
 LIMITS: Where = ("books", 0, "limits")
 POLICY: Where = ("books", 0, "policy")
+TARGET: Where = ("books", 0, "target")
+VOLS: Where = ("books", 0, "vols")
+BAND = {"kind": "delta_band", "trigger": "0.5"}
 LOCALNET: Where = ("chains", "localnet")
 
 UNKNOWN_KEY = "this key is not known"
 NOT_EXACT = 'an amount is written in quotes, like "0.25", for a float would not be exact'
+ONE_RISK = "give one of risk_aversion, daily_error_usd and daily_error_nav"
 NOT_WHOLE = "Input should be a valid integer"
 NAMED = 'a secret is named, not written here: "env:NAME" or "file:PATH"'
 
@@ -133,17 +140,33 @@ MISTAKES: list[tuple[Where, Any, str, str]] = [
     (("books",), "eth", "books", "valid tuple"),
     (("books", 0, "sources"), [], "books.0.sources", "at least 1"),
     (("books", 0, "name"), 5, "books.0.name", "valid string"),
-    ((*POLICY, "trigger"), 0.5, "books.0.policy.trigger", NOT_EXACT),
-    ((*POLICY, "trigger"), True, "books.0.policy.trigger", NOT_EXACT),
-    ((*POLICY, "trigger"), [1], "books.0.policy.trigger", NOT_EXACT),
-    ((*POLICY, "trigger"), "half", "books.0.policy.trigger", "not a decimal number"),
-    ((*POLICY, "trigger"), "nan", "books.0.policy.trigger", "must be finite"),
-    ((*POLICY, "trigger"), "Infinity", "books.0.policy.trigger", "must be finite"),
-    ((*POLICY, "trigger"), "0", "books.0.policy.trigger", "greater than 0"),
-    ((*POLICY, "target"), "-0.1", "books.0.policy.target", "greater than or equal to 0"),
-    ((*POLICY, "target"), "0.6", "books.0.policy", "target must not be above trigger"),
+    ((*POLICY, "min_trade"), 0.5, "books.0.policy.min_trade", NOT_EXACT),
+    ((*POLICY, "min_trade"), True, "books.0.policy.min_trade", NOT_EXACT),
+    ((*POLICY, "min_trade"), [1], "books.0.policy.min_trade", NOT_EXACT),
+    ((*POLICY, "min_trade"), "half", "books.0.policy.min_trade", "not a decimal number"),
+    ((*POLICY, "min_trade"), "nan", "books.0.policy.min_trade", "must be finite"),
+    ((*POLICY, "min_trade"), "Infinity", "books.0.policy.min_trade", "must be finite"),
     ((*POLICY, "min_trade"), "-1", "books.0.policy.min_trade", "greater than or equal to 0"),
+    ((*POLICY, "daily_error_nav"), "0", "books.0.policy.daily_error_nav", "greater than 0"),
+    ((*POLICY, "daily_error_usd"), None, "books.0.policy", ONE_RISK),
+    ((*POLICY, "daily_error_nav"), "0.1", "books.0.policy", ONE_RISK),
+    ((*POLICY, "carry_cap"), "1.1", "books.0.policy.carry_cap", "less than or equal to 1"),
     ((*POLICY, "kind"), "grid", "books.0.policy.kind", "'delta_band'"),
+    (POLICY, {"kind": "delta_band", "trigger": "0"}, "books.0.policy.trigger", "greater than 0"),
+    (POLICY, {**BAND, "target": "-0.1"}, "books.0.policy.target", "greater than or equal to 0"),
+    (POLICY, {**BAND, "target": "0.6"}, "books.0.policy", "target must not be above trigger"),
+    (POLICY, {"kind": "interval", "every_s": 0}, "books.0.policy.every_s", "greater than 0"),
+    (POLICY, {"kind": "price_move", "move": "1"}, "books.0.policy.move", "less than 1"),
+    ((*TARGET, "hedge_holdings"), None, "books.0.target.hedge_holdings", "Field required"),
+    ((*TARGET, "hedge_ratio"), "1.6", "books.0.target.hedge_ratio", "less than or equal to"),
+    ((*TARGET, "numeraire"), "coin", "books.0.target", "hedge_holdings must be false"),
+    ((*TARGET, "convention"), "sticky", "books.0.target.convention", "'sticky_strike'"),
+    (("books", 0, "doubts", "vol"), "-0.01", "books.0.doubts.vol", "greater than or equal to 0"),
+    (VOLS, {"kind": "oracle"}, "books.0.vols.kind", "'deribit'"),
+    (VOLS, {"kind": "constant", "vol": "0"}, "books.0.vols.vol", "greater than 0"),
+    (VOLS, {"kind": "deribit", "currency": "ETH", "url": "ftp://x"}, "books.0.vols.url", "starts with http"),
+    (VOLS, {"kind": "deribit", "currency": "ETH", "url": "https://x?y"}, "books.0.vols.url", "before any ?"),
+    (("watch_s",), "-1", "watch_s", "greater than or equal to 0"),
     ((*LIMITS, "max_order"), "0", "books.0.limits.max_order", "greater than 0"),
     ((*LIMITS, "max_position"), 300.0, "books.0.limits.max_position", NOT_EXACT),
     ((*LIMITS, "max_slippage"), "1", "books.0.limits.max_slippage", "less than 1"),
@@ -165,8 +188,8 @@ MISTAKES: list[tuple[Where, Any, str, str]] = [
     ((*SOURCE, "kind"), "opyn", "books.0.sources.0.kind", "'lyra'"),
     ((*VENUE, "chain"), "mainnet", "the file", "curie-eth: chain 'mainnet' is not under [chains]"),
     ((*SOURCE, "chain"), "mainnet", "the file", "lyra-eth: chain 'mainnet' is not under [chains]"),
-    (("signer", "kind"), "ledger-nano", "signer", "does not match any of the expected tags"),
-    (("signer", "kind"), None, "signer", "Unable to extract tag"),
+    (("signer", "kind"), "ledger-nano", "signer.kind", "does not match any of the expected tags"),
+    (("signer", "kind"), None, "signer.kind", "Unable to extract tag"),
     (("signer", "key"), "0x" + "99" * 32, "signer.key", NAMED),
     (("signer", "key"), "99" * 32, "signer.key", NAMED),
     (("signer", "key"), 5, "signer.key", NAMED),

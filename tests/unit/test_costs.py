@@ -73,8 +73,11 @@ def test_fee_and_impact_have_known_values(size: str, fee: str, impact: str) -> N
     assert COSTS.itemise(Decimal(size)) == {
         "average_price": f"{COSTS.average_price(Decimal(size)):.6f}",
         "fee_usd": f"{fee}00",
+        "spread_usd": "0.0000",
         "impact_usd": f"{impact}.0000",
         "gas_usd": "1.8000",
+        "keeper_usd": "0.0000",
+        "cost_usd": f"{Decimal(fee) + Decimal(impact) + Decimal('1.8'):.4f}",
     }
 
 
@@ -84,6 +87,60 @@ def test_a_cost_that_was_not_quoted_is_said_to_be_so() -> None:
     }
 
 
+SPREAD = Decimal("0.4")
+DEALT = Costs(
+    Decimal(2000),
+    Decimal("0.001"),
+    (CostPoint(Decimal(10), Decimal("2002.4")), CostPoint(Decimal(-10), Decimal("1997.6"))),
+    Decimal("1.8"),
+    Decimal("0.001"),
+    half_spread=SPREAD,
+    keeper_usd=Decimal("0.7"),
+)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_spread_is_paid_beside_impact_and_fee(side: int) -> None:
+    size = Decimal(10 * side)
+    assert DEALT.spread_usd(size) == 4
+    assert DEALT.impact_usd(size) == 20
+    assert DEALT.proportional_usd(size) == DEALT.fee_usd(size) + 24
+    assert DEALT.fixed_usd == Decimal("2.5")
+    assert DEALT.itemise(size)["cost_usd"] == f"{DEALT.proportional_usd(size) + Decimal('2.5'):.4f}"
+
+
+def test_the_ratio_of_nothing_is_fee_and_half_spread() -> None:
+    assert DEALT.ratio(Decimal(0)) == Decimal("0.001") + SPREAD / 2000
+
+
+@given(st.decimals("0.001", "10", places=3), st.sampled_from([1, -1]))
+def test_the_ratio_is_the_cost_over_the_notional(size: Decimal, side: int) -> None:
+    signed = size * side
+    assert DEALT.ratio(signed) == pytest.approx(DEALT.proportional_usd(signed) / (size * 2000))
+
+
+@pytest.mark.parametrize("size", ["10.001", "-1e9"])
+def test_beyond_the_quotes_the_ratio_is_that_of_the_largest_quoted(size: str) -> None:
+    side = 1 if Decimal(size) > 0 else -1
+    assert DEALT.ratio(Decimal(size)) == DEALT.ratio(Decimal(10 * side))
+    assert DEALT.quoted(Decimal(size)) == 10 * side
+
+
 def test_the_costs_of_a_snapshot_are_the_venues_and_the_chains() -> None:
-    seen = snapshot(venue=venue_state(order_gas=900_000), gas_price_wei=2 * 10**9, native_usd=Decimal(2000))
-    assert costs_of(seen) == Costs(Decimal(2000), Decimal("0.001"), CURVE, Decimal("3.6"), Decimal("0.001"))
+    state = venue_state(
+        order_gas=900_000,
+        half_spread=SPREAD,
+        keeper_fee=Decimal("0.001"),
+        funding_per_hour=Decimal("0.00001"),
+    )
+    seen = snapshot(venue=state, gas_price_wei=2 * 10**9, native_usd=Decimal(2000))
+    assert costs_of(seen) == Costs(
+        mark=Decimal(2000),
+        fee_ratio=Decimal("0.001"),
+        curve=CURVE,
+        gas_usd=Decimal("3.6"),
+        lot=Decimal("0.001"),
+        half_spread=SPREAD,
+        keeper_usd=Decimal(2),
+        funding_per_year=Decimal("175.2"),
+    )

@@ -20,12 +20,13 @@ from builders import (
     ScriptedSource,
     address,
     block,
+    decided,
     intent,
     limits,
     option,
+    rules,
     snapshot,
     source,
-    tick_record,
     venue_state,
 )
 from eth_abi.abi import encode
@@ -109,7 +110,7 @@ class TestTrading:
         )
         assert (rig.client.preflights, rig.signer.signed, rig.client.sent) == ([], [], [])
         assert rig.outcomes() == []
-        assert rig.ledger.last_tick("eth") is not None, "a hold is recorded, too"
+        assert rig.ledger.history.newest("eth") == 1, "a hold is recorded, too"
 
     def test_the_order_has_a_bound_and_a_deadline_from_the_snapshot(self, rig: Rig) -> None:
         tick = rig.tick()
@@ -135,7 +136,7 @@ class TestTrading:
         assert total <= HEDGE
 
     def test_an_order_that_was_cut_is_continued_at_the_venues_pace(self, rig: Rig) -> None:
-        rig.limits = limits(max_order=Decimal(2))
+        rig.rules = rules(limits=limits(max_order=Decimal(2)))
         rig.restart()
         rig.client.on_send = rig.mines
         sizes, visits = [], []
@@ -250,13 +251,13 @@ class TestDoubt:
         assert len(rig.client.sent) == 1
 
     def test_another_accounts_open_order_blocks_nothing(self, rig: Rig) -> None:
-        rig.ledger.intend(intent("theirs", account=address(55)), rig.ledger.record_tick(tick_record()))
+        rig.ledger.intend(intent("theirs", account=address(55)), rig.ledger.record_tick(decided()))
         rig.client.on_send = rig.mines
         assert state(rig.tick()) is OutcomeState.FILLED
 
     def test_an_open_order_of_another_book_blocks_the_account_and_is_not_touched(self, rig: Rig) -> None:
         order = intent("theirs", book="btc", market=address(55))
-        rig.ledger.intend(order, rig.ledger.record_tick(tick_record()))
+        rig.ledger.intend(order, rig.ledger.record_tick(decided()))
         tick = rig.tick()
         assert code(tick) == "ORDER_OPEN"
         assert tick.record.snapshot.in_flight == 0, "it is not of this market"
@@ -472,7 +473,7 @@ class TestNodes:
         with pytest.raises(DataError, match="no vol for 2100-C"):
             rig.tick()
         assert rig.outcomes() == []
-        assert rig.ledger.last_tick("eth") is None
+        assert rig.ledger.last_snapshot("eth") is None
 
 
 class TestFirstTick:
@@ -602,10 +603,9 @@ class TestAssessing:
     def test_what_a_tick_recorded_replays_to_the_same_decision(self, rig: Rig) -> None:
         rig.client.on_send = rig.mines
         done = rig.tick()
-        tick_id = rig.ledger.last_tick("eth")
-        assert tick_id is not None
-        assert rig.ledger.tick(tick_id) == done.record
-        assert tick_record(done.record.snapshot).decision == done.record.decision
+        assert rig.ledger.history.newest("eth") == done.id
+        assert rig.ledger.history.tick(done.id).decided == done.record
+        assert decided(done.record.snapshot) == done.record
 
 
 class TestIntents:
@@ -658,7 +658,7 @@ class TestIntents:
 def test_a_tick_comes_back_when_there_is_more_to_do(
     outcome: OutcomeState, remaining: str, again: int | None
 ) -> None:
-    decision = Rebalance(Decimal(1), "because", {}, Decimal(remaining))
+    decision = Rebalance(Decimal(1), "because", remaining=Decimal(remaining))
     assert next_visit(decision, Outcome(outcome), 16) == again
 
 

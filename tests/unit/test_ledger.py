@@ -5,6 +5,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from builders import (
     address,
     attempt,
     decided,
-    exposure,
     fill,
     intent,
     option,
@@ -26,17 +26,14 @@ from builders import (
     signed,
     snapshot,
     source,
-    tick_record,
     venue_state,
 )
 from sqlalchemy import text
 
-from bot.core.exposure import measure
 from bot.core.model import Hold, Intent, Mode, Outcome, OutcomeState, Rebalance, Snapshot
 from bot.errors import ConfigError, OrderRejected, TransientError
 from bot.ledger import SqlLedger, open_ledger
-from bot.ledger.store import DECISION, EXPOSURE, SNAPSHOT
-from bot.ports import TickRecord
+from bot.ledger.rows import DECISION, EXPOSURE, SNAPSHOT
 
 FILLED = Outcome(OutcomeState.FILLED, "", fill("5"))
 DEAD = Outcome(OutcomeState.DEAD, "refused")
@@ -55,7 +52,7 @@ def ledger(path: Path) -> Iterator[SqlLedger]:
 
 def intended(ledger: SqlLedger, order: Intent | None = None) -> Intent:
     order = order or intent()
-    ledger.intend(order, ledger.record_tick(tick_record()))
+    ledger.intend(order, ledger.record_tick(decided()))
     return order
 
 
@@ -86,7 +83,7 @@ class TestOpening:
             "baselines",
             "epoch",
         }
-        assert rows(path, "SELECT value FROM meta WHERE name = 'schema_version'") == [("1",)]
+        assert rows(path, "SELECT value FROM meta WHERE name = 'schema_version'") == [("2",)]
 
     def test_what_was_written_is_there_when_it_is_opened_again(self, path: Path) -> None:
         with closing(open_ledger(path)) as first:
@@ -131,7 +128,7 @@ class TestOpening:
             db.execute("UPDATE meta SET value = '7' WHERE name = 'schema_version'")
             db.execute("DROP TABLE fills")
             db.commit()
-        with pytest.raises(ConfigError, match="ledger: it was written with schema 7, this program reads 1"):
+        with pytest.raises(ConfigError, match="ledger: it was written with schema 7, this program reads 2"):
             open_ledger(path)
         assert rows(path, "SELECT name FROM sqlite_master WHERE name = 'fills'") == []
 
@@ -255,7 +252,7 @@ class TestIntents:
         intended(ledger)
         copy = (
             "INSERT INTO intents SELECT 'copy', tick_id, book, account, market, kind, size, price_bound, deadline, "
-            "reference_price, ?, reason, gas_usd, resolved_at FROM intents"
+            "reference_price, ?, reason, gas_usd, resolved_at, resolved_after FROM intents"
         )
         with closing(sqlite3.connect(path)) as db, pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
             db.execute(copy, ("PENDING",))
@@ -435,35 +432,38 @@ RECORDED = {
 class TestTicks:
     @pytest.mark.parametrize("seen", RECORDED.values(), ids=RECORDED)
     def test_a_tick_comes_back_bit_for_bit_and_replays(self, ledger: SqlLedger, seen: Snapshot) -> None:
-        written = tick_record(seen)
-        read = ledger.tick(ledger.record_tick(written))
+        written = decided(seen)
+        read = ledger.history.tick(ledger.record_tick(written)).decided
         assert read == written
         assert repr(read) == repr(written), "equal numbers may still be written differently"
         for adapter, name in ((SNAPSHOT, "snapshot"), (EXPOSURE, "exposure"), (DECISION, "decision")):
             assert adapter.dump_json(getattr(read, name)) == adapter.dump_json(getattr(written, name))
-        assert measure(read.snapshot) == written.exposure
-        assert decided(read.snapshot) == written.decision
+        assert decided(read.snapshot) == written
 
     def test_the_kinds_of_decision_are_kept_apart(self, ledger: SqlLedger) -> None:
         kinds = {
-            name: type(ledger.tick(ledger.record_tick(tick_record(seen))).decision)
+            name: type(ledger.history.tick(ledger.record_tick(decided(seen))).decided.decision)
             for name, seen in RECORDED.items()
         }
         assert kinds["a rebalance"] is kinds["a cut"] is Rebalance
         assert kinds["a hold"] is kinds["nothing at all"] is Hold
 
     def test_the_newest_tick_of_a_book_is_found(self, ledger: SqlLedger) -> None:
-        assert ledger.last_tick("eth") is None
-        ids = [ledger.record_tick(tick_record()) for _ in range(3)]
-        ledger.record_tick(tick_record(snapshot(book="btc")))
+        with pytest.raises(ConfigError, match="no tick of book eth yet"):
+            ledger.history.newest("eth")
+        ids = [ledger.record_tick(decided()) for _ in range(3)]
+        ledger.record_tick(decided(snapshot(book="btc")))
         assert ids == sorted(set(ids))
-        assert ledger.last_tick("eth") == ids[-1]
+        assert ledger.history.newest("eth") == ids[-1]
 
     def test_a_tick_can_be_read_without_decoding_it(self, ledger: SqlLedger, path: Path) -> None:
         hold = Hold("INSIDE_BAND", "nothing to do")
-        ledger.record_tick(TickRecord(NOW, snapshot(), exposure(0.25), hold))
+        seen = replace(decided(), decision=hold)
+        ledger.record_tick(seen)
         found = rows(path, "SELECT book, at, spot, net_delta, decision, code, why FROM ticks")
-        assert found == [("eth", NOW, "2000", "0.250000000", "hold", "INSIDE_BAND", "nothing to do")]
+        assert found == [
+            ("eth", NOW, "2000", f"{seen.exposure.net:.9f}", "hold", "INSIDE_BAND", "nothing to do")
+        ]
 
 
 def test_an_order_with_several_attempts_is_listed_once(ledger: SqlLedger) -> None:

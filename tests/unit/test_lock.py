@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from builders import ACCOUNT, NOW, intent, tick_record
+from builders import ACCOUNT, NOW, decided, intent
 
 from bot.core.model import Mode
 from bot.errors import ConfigError
@@ -66,10 +66,10 @@ def test_a_child_process_does_not_inherit_the_lock(path: Path) -> None:
 
 def test_reading_and_changing_the_mode_work_beside_a_trading_run(path: Path) -> None:
     with closing(open_ledger(path, trades=True)) as run, closing(open_ledger(path)) as other:
-        run.record_tick(tick_record())
+        run.record_tick(decided())
         other.set_mode(ACCOUNT, Mode.HALTED, "why", NOW)
         assert run.mode(ACCOUNT) is Mode.HALTED
-        run.record_tick(tick_record())
+        run.record_tick(decided())
 
 
 def test_a_run_whose_place_was_taken_cant_write_any_more(path: Path) -> None:
@@ -79,9 +79,9 @@ def test_a_run_whose_place_was_taken_cant_write_any_more(path: Path) -> None:
     paused._lock.release()
     paused._lock = None
     with closing(open_ledger(path, trades=True)) as successor:
-        tick = successor.record_tick(tick_record())
+        tick = successor.record_tick(decided())
         for write in (
-            lambda: paused.record_tick(tick_record()),
+            lambda: paused.record_tick(decided()),
             lambda: paused.intend(intent(), tick),
             lambda: paused.sent("0x"),
         ):

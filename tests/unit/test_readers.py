@@ -1,5 +1,6 @@
 """The readers, driven with plain lists, and the driver, with a node that answers from a list."""
 
+import math
 from collections.abc import Generator
 from dataclasses import replace
 from decimal import Decimal
@@ -26,6 +27,7 @@ LYRA = LyraAddresses(
     liquidity_pool=address(25),
     pool_hedger=address(26),
     base_asset=address(27),
+    exchange_adapter=address(28),
 )
 LONG_CALL, LONG_PUT, SHORT_CALL_BASE, SHORT_CALL_QUOTE, SHORT_PUT = range(5)
 
@@ -55,6 +57,8 @@ class Pool:
         self.base = 0
         self.hedged = 0
         self.expiry = NOW + 86_400
+        self.watched = 2000 * E18
+        self.skews: dict[int, int] = {}
 
     def interest(self, strike: int, kind: int) -> int:
         field = OPEN_INTEREST[kind]
@@ -88,17 +92,18 @@ class Pool:
             "minUpdatedAtPrice": 1990 * E18,
             "netGreeks": {"netDelta": 4 * E18},
         }
-        return [view, len(self.tokens) + 1, cache, self.base, self.hedged, 10**6 * E18, 18]
+        return [view, len(self.tokens) + 1, cache, self.base, self.hedged, 10**6 * E18, 18, self.watched]
 
     def second(self, asked: list[int]) -> list[Any]:
-        vols = [8 * E18 // 10, *(11 * E18 // 10 for _ in self.strikes)] if self.strikes else []
+        skews = (self.skews.get(strike, 11 * E18 // 10) for strike in self.strikes)
+        vols = [8 * E18 // 10, *skews] if self.strikes else []
         return [[self.tokens[i] for i in asked], *vols]
 
 
 def read_pool(source: LyraSource, pool: Pool) -> tuple[SourceState, list[int]]:
     """The state, and the ids of the tokens that were asked."""
     reader = source.read()
-    assert len(next(reader)) == 7
+    assert len(next(reader)) == 8
     calls = reader.send(pool.first())
     ids = source._tokens.abi.decode_input(calls[0].data)[1]["positionIds"]
     with pytest.raises(StopIteration) as stop:
@@ -111,6 +116,32 @@ def lyra() -> LyraSource:
 
 
 class TestLyra:
+    def test_an_adapter_that_says_another_price_is_another_markets(self) -> None:
+        pool = Pool(token(1, 7, LONG_CALL))
+        pool.watched += 1
+        reader = lyra().read()
+        next(reader)
+        with pytest.raises(DataError, match=r"exchange_adapter says 2000\.0{17}1, the market's spot is 2000"):
+            reader.send(pool.first())
+
+    def test_the_spot_alone_is_one_call(self) -> None:
+        spot, asked = feed(lyra().watch(), [[1999 * E18]])
+        assert (spot, [len(calls) for calls in asked]) == (1999, [1])
+
+    def test_each_option_knows_its_smile(self) -> None:
+        pool = Pool(*(token(i, i, LONG_CALL) for i in (1, 2, 3)), strikes={1: 1800, 2: 2000, 3: 2200})
+        pool.skews = {1: 12 * E18 // 10, 2: E18, 3: 11 * E18 // 10}
+        state, _ = read_pool(lyra(), pool)
+        low, middle, high = sorted(state.positions, key=lambda p: p.strike)
+        assert [p.money_vol for p in state.positions] == pytest.approx([0.8] * 3)
+        assert low.slope < 0 < high.slope
+        assert low.slope == pytest.approx((0.8 - 0.96) / math.log(2000 / 1800), rel=0.5)
+        assert low.slope < middle.slope < high.slope
+
+    def test_a_board_of_one_strike_has_no_slope(self) -> None:
+        state, _ = read_pool(lyra(), Pool(token(1, 7, LONG_CALL), strikes={7: 2000}))
+        assert (state.positions[0].slope, state.positions[0].money_vol) == (0, pytest.approx(0.88))
+
     def test_the_pool_holds_the_other_side_of_every_option(self) -> None:
         pool = Pool(
             token(1, 7, LONG_CALL, 5),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from builders import NOW, block, exposure, limits, snapshot, venue_state
 
-from bot.core.model import Decision, Hold, Mode, Rebalance
+from bot.core.model import Decision, Hold, Mode, Rebalance, VolsUsed
 from bot.core.risk import Limits, guard
 
 EXPOSED = exposure(-5.0)
@@ -26,8 +26,8 @@ def guarded(
     bounds: Limits | None = None,
     **venue: Any,
 ) -> Decision:
-    seen = snapshot(venue=venue_state(position, **venue))
-    return guard(rebalance(size), EXPOSED, seen, bounds or limits(), mode, now)
+    seen = snapshot(venue=venue_state(position, **venue), at=now, vols=VolsUsed("vault", now))
+    return guard(rebalance(size), EXPOSED, seen, bounds or limits(), mode)
 
 
 def code(decision: Decision) -> str:
@@ -37,12 +37,21 @@ def code(decision: Decision) -> str:
 def test_a_hold_stays_as_it_is() -> None:
     hold = Hold("INSIDE_BAND", "nothing to do", {"net_delta": "0"})
     for mode in Mode:
-        assert guard(hold, EXPOSED, snapshot(), limits(), mode, NOW + 10_000) is hold
+        assert guard(hold, EXPOSED, snapshot(open_order="one"), limits(), mode) is hold
+
+
+def test_a_hold_on_inputs_that_cant_be_trusted_says_so() -> None:
+    hold = Hold("INSIDE_BAND", "nothing to do", {"net_delta": "0"})
+    old = snapshot(at=NOW + 121)
+    mad = snapshot(venue=venue_state(index=Decimal(2_000_000)))
+    for seen, expected in ((old, "STALE_BLOCK"), (mad, "PRICE_GAP")):
+        told = guard(hold, EXPOSED, seen, limits(), Mode.ACTIVE)
+        assert (code(told), told.arithmetic) == (expected, hold.arithmetic)
 
 
 def test_a_decision_within_every_limit_stays_as_it_is() -> None:
     decision = rebalance("5")
-    assert guard(decision, EXPOSED, snapshot(), limits(), Mode.ACTIVE, NOW) is decision
+    assert guard(decision, EXPOSED, snapshot(), limits(), Mode.ACTIVE) is decision
 
 
 @pytest.mark.parametrize(("age", "expected"), [(0, "REBALANCE"), (120, "REBALANCE"), (121, "STALE_BLOCK")])
@@ -52,9 +61,23 @@ def test_a_block_may_be_as_old_as_the_limit_and_no_older(age: int, expected: str
 
 def test_one_stale_chain_of_several_is_enough_and_is_named() -> None:
     seen = snapshot(blocks=(block(), block(77, NOW - 121, chain="other")))
-    decision = guard(rebalance("5"), EXPOSED, seen, limits(), Mode.ACTIVE, NOW)
+    decision = guard(rebalance("5"), EXPOSED, seen, limits(), Mode.ACTIVE)
     assert code(decision) == "STALE_BLOCK"
     assert "block 77 of other is 121 s old" in (decision.text)
+
+
+@pytest.mark.parametrize(("age", "expected"), [(0, "REBALANCE"), (3600, "REBALANCE"), (3601, "STALE_VOL")])
+def test_vols_may_be_as_old_as_the_limit_and_no_older(age: int, expected: str) -> None:
+    seen = snapshot(vols=VolsUsed("a table", NOW - age))
+    decision = guard(rebalance("5"), EXPOSED, seen, limits(), Mode.ACTIVE)
+    assert code(decision) == expected
+    assert expected == "REBALANCE" or "the a table vols are 3601 s old" in decision.text
+
+
+def test_an_order_without_an_outcome_lets_no_other_pass_and_is_named() -> None:
+    seen = snapshot(open_order="0123456789ab")
+    decision = guard(rebalance("5"), EXPOSED, seen, limits(), Mode.ACTIVE)
+    assert (code(decision), "0123456789ab" in decision.text) == ("ORDER_OPEN", True)
 
 
 @pytest.mark.parametrize("price", ["index", "mark"])
@@ -194,5 +217,5 @@ def test_the_arithmetic_of_the_decision_stays_with_it(changes: dict[str, Any]) -
 def test_the_limits_are_checked_before_the_cut() -> None:
     """An order that would be cut to nothing on a halted account is refused for the halt, which a person must see."""
     seen = replace(snapshot(), venue=venue_state("300"))
-    decision = guard(rebalance("5"), EXPOSED, seen, limits(), Mode.HALTED, NOW)
+    decision = guard(rebalance("5"), EXPOSED, seen, limits(), Mode.HALTED)
     assert code(decision) == "HALTED"

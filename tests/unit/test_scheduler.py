@@ -7,14 +7,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
+from builders import decided, exposure
 
+from bot.core.model import Band, Bound, Hold, Wake
 from bot.errors import TransientError
-from bot.scheduler import Runner
+from bot.log import set_up_logs
+from bot.scheduler import ALERT_AFTER, Runner
 
 HERE = Path(__file__).parent
 FOREVER_S = 1000
@@ -174,19 +180,46 @@ def test_a_book_comes_back_when_its_tick_says_so_and_ticks_never_overlap(start: 
 
 
 class Scripted:
-    """A desk in this process, for what needs no signals."""
+    """A desk in this process, for what needs no signals, and the time that its runner goes by."""
 
     def __init__(self, *again: Any) -> None:
         self.books = (SimpleNamespace(name="eth"),)
         self.again = list(again)
         self.ticks = 0
+        self.looks = 0
+        self.spot: Decimal | Exception = Decimal(2000)
+        self.wake = Wake(None, None)
+        self.exposure = exposure(0.0)
+        self.now = 1000.0
 
     def tick(self, book: Any) -> Any:
         self.ticks += 1
         answer = self.again.pop(0) if self.again else None
         if isinstance(answer, Exception):
             raise answer
-        return SimpleNamespace(again_in_s=answer)
+        decision = Hold("INSIDE_BAND", "nothing to do", band=Band(-1.0, 1.0))
+        record = replace(decided(), wake=self.wake, exposure=self.exposure, decision=decision)
+        return SimpleNamespace(again_in_s=answer, record=record)
+
+    def watch(self, book: Any) -> Decimal:
+        self.looks += 1
+        if isinstance(self.spot, Exception):
+            raise self.spot
+        return self.spot
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Any:
+    scripted = Scripted()
+    monkeypatch.setattr("bot.scheduler.time.monotonic", lambda: scripted.now)
+    return scripted
+
+
+def visited(desk: Any, runner: Runner, seconds: float) -> None:
+    """Visits twice a second for so long."""
+    for _ in range(round(seconds * 2)):
+        desk.now += 0.5
+        runner.visit()
 
 
 @pytest.mark.parametrize(
@@ -194,25 +227,83 @@ class Scripted:
     [(None, 60), (2, 2), (16, 16), (0, 0), (TransientError("timeout"), 60), (ZeroDivisionError(), 60)],
 )
 def test_the_next_tick_is_due_when_the_last_one_said_or_an_interval_later(
-    answer: Any, wait_s: int, monkeypatch: pytest.MonkeyPatch
+    answer: Any, wait_s: int, desk: Any
 ) -> None:
-    now = [1000.0]
-    monkeypatch.setattr("bot.scheduler.time.monotonic", lambda: now[0])
-    desk: Any = Scripted(answer)
-    runner = Runner(desk, 60)
+    desk.again = [answer]
+    runner = Runner(desk, 60, 0)
     runner.visit()
     assert desk.ticks == 1
-    now[0] += wait_s - 0.001
+    desk.now += wait_s - 0.001
     runner.visit()
     assert desk.ticks == 1
-    now[0] += 0.001
+    desk.now += 0.001
     runner.visit()
     assert desk.ticks == 2
 
 
-def test_a_drained_runner_begins_no_tick() -> None:
-    desk: Any = Scripted()
-    runner = Runner(desk, 60)
+def test_a_drained_runner_begins_no_tick(desk: Any) -> None:
+    runner = Runner(desk, 60, 2)
     runner.drain()
     runner.visit()
     assert (desk.ticks, runner.ticks) == (0, 0)
+
+
+@pytest.mark.parametrize("spot", ["1990", "1989.99", "2010", "2500"])
+def test_a_tick_comes_early_when_the_spot_reaches_a_price_that_it_waits_for(desk: Any, spot: str) -> None:
+    desk.wake = Wake(Decimal(1990), Decimal(2010))
+    runner = Runner(desk, 60, 2)
+    runner.visit()
+    visited(desk, runner, 20)
+    assert (desk.ticks, desk.looks) == (1, 10), "between the two prices it only looks, every two seconds"
+    desk.spot = Decimal(spot)
+    visited(desk, runner, 2)
+    assert desk.ticks == 2
+
+
+def test_a_look_that_fails_wakes_nothing_and_the_regular_tick_still_comes(desk: Any) -> None:
+    desk.wake, desk.spot = Wake(Decimal(1990), Decimal(2010)), TransientError("no answer")
+    runner = Runner(desk, 60, 2)
+    runner.visit()
+    visited(desk, runner, 59.5)
+    assert desk.ticks == 1
+    visited(desk, runner, 0.5)
+    assert desk.ticks == 2
+
+
+@pytest.mark.parametrize(("watch_s", "looks"), [(0, 0), (2, 29), (10, 5)])
+def test_it_looks_as_often_as_it_is_told_and_not_at_all_for_zero(
+    desk: Any, watch_s: float, looks: int
+) -> None:
+    desk.wake = Wake(Decimal(1990), None)
+    runner = Runner(desk, 60, watch_s)
+    runner.visit()
+    visited(desk, runner, 59.5)
+    assert desk.looks == looks
+
+
+def test_it_waits_for_no_price_of_a_tick_that_failed(desk: Any) -> None:
+    desk.wake, desk.spot = Wake(Decimal(1990), None), Decimal(1)
+    desk.again = [TransientError("no answer")]
+    runner = Runner(desk, 60, 2)
+    runner.visit()
+    visited(desk, runner, 30)
+    assert (desk.ticks, desk.looks) == (1, 0)
+
+
+def test_doubts_wider_than_the_band_are_told_after_some_ticks_with_the_part_that_causes_them(
+    desk: Any, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> None:
+    set_up_logs(as_json=False, level="warning")
+    request.addfinalizer(structlog.reset_defaults)
+    wide = (Bound("vols", -2.0, 2.0), Bound("orders in flight", -0.5, 0.0))
+    desk.exposure = replace(exposure(-2.5, 2.0), bounds=wide)
+    runner = Runner(desk, 1, 0)
+    visited(desk, runner, ALERT_AFTER - 1)
+    assert "not known well enough" not in capsys.readouterr().err
+    visited(desk, runner, 1)
+    told = capsys.readouterr().err
+    assert "the delta is not known well enough" in told
+    assert "most of it is due to vols" in told
+    desk.exposure = exposure(-0.5, 0.5)
+    visited(desk, runner, 1)
+    assert "known well enough again" in capsys.readouterr().err

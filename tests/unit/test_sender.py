@@ -15,10 +15,10 @@ from builders import (
     NOW,
     Rig,
     address,
+    decided,
     fee_rules,
     intent,
     receipt,
-    tick_record,
     venue_state,
 )
 from eth_abi.abi import encode
@@ -56,7 +56,7 @@ def prepared(rig: Rig) -> Prepared:
 
 def submit(rig: Rig, key: str = "intent-1") -> None:
     """An intent of its own with a signed and sent transaction."""
-    rig.ledger.intend(intent(key), rig.ledger.record_tick(tick_record()))
+    rig.ledger.intend(intent(key), rig.ledger.record_tick(decided()))
     rig.sender.submit(key, rig.sender.unsigned(prepared(rig), USD), NOW)
 
 
@@ -336,7 +336,7 @@ def test_the_mandates_market_is_the_one_that_is_signed_for(rig: Rig) -> None:
 def test_the_same_nonce_is_never_signed_for_two_orders(rig: Rig) -> None:
     """Two runs on one ledger that saw the same nonce: the database lets one of them through."""
     submit(rig)
-    rig.ledger.intend(intent("other", market=address(77)), rig.ledger.record_tick(tick_record()))
+    rig.ledger.intend(intent("other", market=address(77)), rig.ledger.record_tick(decided()))
     late: UnsignedTx = replace(rig.signer.signed[0], tip_wei=1)
     with pytest.raises(TransientError, match="is another order's"):
         rig.sender.submit("other", late, NOW)

@@ -11,11 +11,11 @@ from builders import (
     CHAIN_ID,
     NOW,
     Rig,
+    decided,
     intent,
     option,
     receipt,
     source,
-    tick_record,
     venue_state,
 )
 from eth_account import Account
@@ -39,7 +39,7 @@ EXPIRED = NOW + 121
 @pytest.fixture
 def rig(tmp_path: Path) -> Rig:
     rig = Rig(tmp_path / "vaultkeel.db")
-    rig.ledger.intend(intent(), rig.ledger.record_tick(tick_record()))
+    rig.ledger.intend(intent(), rig.ledger.record_tick(decided()))
     prepared = rig.sender.preflight(rig.curie, rig.curie.prepare(intent(), venue_state()))
     rig.sender.submit("intent-1", rig.sender.unsigned(prepared, USD), NOW)
     return rig

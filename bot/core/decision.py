@@ -1,0 +1,51 @@
+"""Steps 3 to 5 of a tick as one pure function: a recorded snapshot gives the same answer again, bit for bit."""
+
+import hashlib
+from dataclasses import dataclass
+
+from bot.core.exposure import measure
+from bot.core.greeks import price_book
+from bot.core.model import Decision, Exposure, Mode, Snapshot, Wake
+from bot.core.policy import Policy
+from bot.core.risk import Limits, guard
+from bot.core.situation import situation_of
+from bot.core.target import Doubts, Target
+from bot.core.triggers import wake_of
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """By which a book is measured and decided. `interval_s` is the time between two ticks."""
+
+    target: Target
+    doubts: Doubts
+    policy: Policy
+    limits: Limits
+    interval_s: int
+
+    @property
+    def digest(self) -> str:
+        """Tells two sets of rules apart: 16 hex digits."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What one tick saw and decided. `rules` is the digest of the rules that it went by."""
+
+    snapshot: Snapshot
+    mode: Mode
+    exposure: Exposure
+    decision: Decision
+    wake: Wake
+    rules: str
+
+
+def decide(snapshot: Snapshot, mode: Mode, rules: Rules) -> Decided:
+    """What `rules` make of a snapshot in a mode. DataError where it can't be measured."""
+    priced = price_book(snapshot, rules.target)
+    exposure = measure(snapshot, priced, rules.target, rules.doubts)
+    wanted: Decision = rules.policy.decide(situation_of(snapshot, exposure, rules.interval_s))
+    decision = guard(wanted, exposure, snapshot, rules.limits, mode)
+    wake = wake_of(snapshot, priced, exposure, rules.target, decision)
+    return Decided(snapshot, mode, exposure, decision, wake, rules.digest)

@@ -1,0 +1,178 @@
+"""The greeks of every option position, by the book's delta convention, in one vectorised call per source."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bot.core.model import OptionPosition, PositionGreeks, Snapshot, SourceState
+from bot.core.target import Numeraire, Target
+from bot.errors import DataError, PricingError
+from bot.pricing.black import Greeks, black_scholes, book_delta
+from bot.pricing.conventions import MinimumVarianceFit, coin_delta, convention_delta
+from bot.pricing.settlement import averaged_greeks, effective_years
+
+FloatArray = NDArray[np.float64]
+SUMMED = PositionGreeks._fields[PositionGreeks._fields.index("value") :]
+AFTER_DELTAS = SUMMED[SUMMED.index("gamma") :]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """Positions as arrays of shape (n,): `expiry` in Unix seconds, `years` those that the vol acts for, never negative.
+
+    `vol` is 0 where it is not known, `window` the seconds before expiry whose average price settles it.
+    """
+
+    strike: FloatArray
+    expiry: FloatArray
+    years: FloatArray
+    vol: FloatArray
+    is_call: NDArray[np.bool_]
+    size: FloatArray
+    window: FloatArray
+
+    @classmethod
+    def of(cls, positions: tuple[OptionPosition, ...], now: int) -> "Columns":
+        """The arrays of `positions` at Unix second `now`."""
+        expiry = np.array([p.expiry for p in positions], dtype=np.float64)
+        window = np.array([p.averaging_s for p in positions], dtype=np.float64)
+        return cls(
+            strike=np.array([float(p.strike) for p in positions]),
+            expiry=expiry,
+            years=effective_years(now, expiry, window),
+            vol=np.array([0.0 if p.vol is None else p.vol for p in positions]),
+            is_call=np.array([p.is_call for p in positions]),
+            size=np.array([float(p.size) for p in positions]),
+            window=window,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Priced:
+    """A source's positions. `values` are the summed greeks of each, shape (len(SUMMED), n), units as in PositionGreeks.
+
+    `window` is the half-width of the source's delta in settlement windows, in units of the underlying.
+    """
+
+    source: SourceState
+    columns: Columns
+    values: FloatArray
+    window: float
+
+
+def price_book(snapshot: Snapshot, target: Target) -> tuple[Priced, ...]:
+    """Every source of a snapshot, priced at its spot and block time.
+
+    Raises DataError where a live option has no vol, or a price is none: an unknown greek is never taken as zero.
+    """
+    if snapshot.spot <= 0:
+        raise DataError(f"{snapshot.book}: the spot is {snapshot.spot}")
+    return tuple(price_positions(snapshot, source, target) for source in snapshot.sources)
+
+
+def price_positions(snapshot: Snapshot, source: SourceState, target: Target) -> Priced:
+    """Greeks of every position of one source.
+
+    An expired option that is not settled yet has no time left: its delta is 0 or ±1 by moneyness at the spot, for the
+    settlement price is still to come.
+    """
+    positions, now, spot = source.positions, snapshot.timestamp, float(snapshot.spot)
+    columns = Columns.of(positions, now)
+    if not positions:
+        return Priced(source, columns, np.zeros((len(SUMMED), 0)), 0.0)
+    refuse_unknown_vols(positions, columns)
+    try:
+        model = black_scholes(spot, columns.strike, columns.years, columns.vol, source.rate, columns.is_call)
+        delta = hedged_delta(model, columns, positions, snapshot, source, target)
+        doubt = averaged(model, delta, columns, now, spot)
+    except PricingError as error:
+        raise DataError(f"{source.name}: {error}") from error
+    greeks = (getattr(model, name) for name in AFTER_DELTAS)
+    values = columns.size * np.array([model.price, delta, model.delta, *greeks])
+    window = float(np.sum(np.abs(columns.size) * doubt))
+    return Priced(source, columns, values, window)
+
+
+def position_greeks(priced: Sequence[Priced]) -> tuple[PositionGreeks, ...]:
+    """Every position with its greeks, one by one."""
+    return tuple(
+        PositionGreeks(
+            p.source, p.instrument, p.is_call, float(p.strike), p.expiry, float(p.size), p.vol, *values
+        )
+        for part in priced
+        for p, values in zip(part.source.positions, part.values.T.tolist(), strict=True)
+    )
+
+
+def refuse_unknown_vols(positions: tuple[OptionPosition, ...], columns: Columns) -> None:
+    """DataError where a live option has no vol. A vol of zero is one that nobody quoted."""
+    usable = np.isfinite(columns.vol) & (columns.vol > 0)
+    missing = np.flatnonzero((columns.years > 0) & ~usable)
+    if missing.size:
+        first = positions[missing[0]]
+        raise DataError(f"{first.source}: no vol for {first.instrument}, which has not expired")
+
+
+def hedged_delta(
+    model: Greeks,
+    columns: Columns,
+    positions: tuple[OptionPosition, ...],
+    snapshot: Snapshot,
+    source: SourceState,
+    target: Target,
+) -> FloatArray:
+    """Delta per unit by the target's convention and numeraire, shape (n,)."""
+    spot = float(snapshot.spot)
+    greeks = model
+    if target.convention == "black_scholes":
+        money = [
+            own if p.money_vol is None else p.money_vol for p, own in zip(positions, columns.vol, strict=True)
+        ]
+        greeks = black_scholes(
+            spot, columns.strike, columns.years, np.array(money), source.rate, columns.is_call
+        )
+    slopes = np.array([p.slope for p in positions]) if target.convention == "sticky_delta" else 0.0
+    fit = snapshot.fit or MinimumVarianceFit()
+    delta = convention_delta(target.convention, greeks, spot, columns.years, slopes, fit)
+    return coin_delta(delta, model.price, spot, target.numeraire is Numeraire.COIN)
+
+
+def averaged(
+    model: Greeks,
+    delta: FloatArray,
+    columns: Columns,
+    now: int,
+    spot: float,
+) -> FloatArray:
+    """Puts price, delta and gamma of options inside their averaging window in place; returns their delta's doubt.
+
+    All arrays have the shape (n,). The average so far is not known here: the doubt is what it may make of the delta.
+    """
+    doubt = np.zeros_like(delta)
+    left = np.maximum(columns.expiry - now, 0.0)
+    for i in np.flatnonzero(left < columns.window):
+        option = columns.strike[i], columns.vol[i], columns.is_call[i]
+        at = averaged_greeks(spot, *option, int(left[i]), int(columns.window[i]))
+        model.price[i], model.delta[i], model.gamma[i] = at.price, at.delta, at.gamma
+        delta[i], doubt[i] = at.delta, at.delta_error
+    return doubt
+
+
+def options_delta(priced: Sequence[Priced]) -> Callable[[FloatArray], FloatArray]:
+    """The options' delta in units of the underlying as a function of the spot, by Black-Scholes with their own vols.
+
+    It takes and returns arrays of shape (m,).
+    """
+    held = [(part.columns, part.source.rate) for part in priced if part.columns.size.size]
+
+    def delta(prices: FloatArray) -> FloatArray:
+        total = np.zeros_like(prices)
+        for columns, rate in held:
+            total += book_delta(
+                prices, columns.strike, columns.years, columns.vol, rate, columns.is_call, columns.size
+            )
+        return total
+
+    return delta
