@@ -14,26 +14,52 @@ from bot.chain.contracts import contract
 from bot.chain.mandate import Mandate
 from bot.chain.sender import FeeRules, Sender
 from bot.chain.signer import signer_from_key, signer_from_keystore
-from bot.config import (
+from bot.config import Config
+from bot.config.books import (
     BookConfig,
-    ChainConfig,
-    Config,
+    ConstantVols,
     CurieConfig,
-    KeySigner,
-    KeystoreSigner,
+    DeribitVols,
     LyraConfig,
-    WatchSigner,
+    TableVols,
+    VaultVols,
+    VolsConfig,
 )
+from bot.config.chains import ChainConfig, KeySigner, KeystoreSigner, WatchSigner
+from bot.config.policies import (
+    DeltaBandConfig,
+    IntervalConfig,
+    OptimalBandConfig,
+    PolicyConfig,
+    PriceMoveConfig,
+    RiskConfig,
+    WhalleyWilmottConfig,
+    ZakamoulineConfig,
+)
+from bot.core.decision import Rules
 from bot.core.fees import FeeCap
-from bot.core.policy import DeltaBand
+from bot.core.policy import (
+    DeltaBand,
+    Interval,
+    OptimalBand,
+    Policy,
+    PriceMove,
+    WhalleyWilmott,
+    Zakamouline,
+)
 from bot.core.risk import Limits
+from bot.core.risk_target import Aversion, DailyError, DailyErrorOfNav, Risk
+from bot.core.target import Doubts, Target
 from bot.desk import Desk
 from bot.errors import ConfigError
 from bot.ledger import SqlLedger, open_ledger
 from bot.options.lyra import LyraAddresses, LyraSource
-from bot.ports import Clock, PerpVenue, SignedTx, Signer, UnsignedTx
+from bot.ports import Clock, PerpVenue, SignedTx, Signer, UnsignedTx, VolSource
 from bot.venues.curie import CurieAddresses, CurieVenue
 from bot.venues.paper import PaperVenue
+from bot.vols.constant import ConstantVol
+from bot.vols.deribit import DeribitVol
+from bot.vols.table import TableVol
 
 WEI_PER_GWEI = Decimal(10) ** 9
 
@@ -169,24 +195,69 @@ def make_book(config: Config, book: BookConfig, client: Client, ledger: SqlLedge
         bump_after_s=chain.bump_after_s,
         patience_s=float(chain.patience_s),
     )
-    limits = book.limits
     return Book(
         name=book.name,
         underlying=book.underlying,
         sources=tuple(make_source(source) for source in book.sources),
+        vols=make_vols(book.vols),
         venue=venue,
-        policy=DeltaBand(book.policy.trigger, book.policy.target, book.policy.min_trade),
-        limits=Limits(
-            max_order=limits.max_order,
-            max_position=limits.max_position,
-            max_price_gap=limits.max_price_gap,
-            max_block_age_s=limits.max_block_age_s,
-            max_slippage=limits.max_slippage,
-        ),
-        order_ttl_s=limits.order_ttl_s,
+        rules=make_rules(book, config.interval_s),
+        order_ttl_s=book.limits.order_ttl_s,
         sender=Sender(client, ledger, signer, mandate, fees),
         paper=config.mode == "paper",
     )
+
+
+def make_rules(book: BookConfig, interval_s: int) -> Rules:
+    """By which a book is measured and decided."""
+    return Rules(
+        target=Target(**dict(book.target)),
+        doubts=Doubts(**dict(book.doubts)),
+        policy=make_policy(book.policy),
+        limits=Limits(**{field: getattr(book.limits, field) for field in Limits.__slots__}),
+        interval_s=interval_s,
+    )
+
+
+def make_policy(policy: PolicyConfig) -> Policy:
+    """The rule that says when to trade, and how much."""
+    match policy:
+        case IntervalConfig(every_s=every_s):
+            return Interval(every_s, policy.min_trade)
+        case PriceMoveConfig(move=move):
+            return PriceMove(move, policy.min_trade)
+        case DeltaBandConfig(trigger=trigger, target=target):
+            return DeltaBand(trigger, target, policy.min_trade)
+        case WhalleyWilmottConfig():
+            return WhalleyWilmott(risk_of(policy), policy.min_trade)
+        case ZakamoulineConfig():
+            return Zakamouline(risk_of(policy), policy.min_trade)
+        case OptimalBandConfig(carry_cap=carry_cap):
+            return OptimalBand(risk_of(policy), policy.min_trade, carry_cap)
+
+
+def risk_of(policy: RiskConfig) -> Risk:
+    """How much risk a policy bears, in the one way that the configuration says it."""
+    if policy.risk_aversion is not None:
+        return Aversion(policy.risk_aversion)
+    if policy.daily_error_usd is not None:
+        return DailyError(policy.daily_error_usd)
+    if policy.daily_error_nav is not None:
+        return DailyErrorOfNav(policy.daily_error_nav)
+    raise ConfigError("policy: it names no risk")
+
+
+def make_vols(vols: VolsConfig) -> VolSource | None:
+    """Where the vols come from, None where each vault's own are used."""
+    match vols:
+        case VaultVols():
+            return None
+        case ConstantVols(vol=vol):
+            return ConstantVol(float(vol))
+        case TableVols(path=path):
+            return TableVol(path)
+        case DeribitVols(url=url, currency=currency, timeout_s=timeout_s):
+            return DeribitVol(url.get_secret_value(), currency, float(timeout_s))
 
 
 def make_source(source: LyraConfig) -> LyraSource:

@@ -6,9 +6,8 @@ from decimal import Decimal
 from bot.chain.client import Client
 from bot.chain.contracts import Contract
 from bot.chain.sender import Sender
-from bot.core.policy import Policy
-from bot.core.risk import Limits
-from bot.ports import OptionSource, Part, PerpVenue
+from bot.core.decision import Rules
+from bot.ports import OptionSource, Part, PerpVenue, VolSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +25,14 @@ class ChainAccess:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """One underlying, with everything that a tick of it needs."""
+    """One underlying, with everything that a tick of it needs. `vols` is None where the vaults' own vols are used."""
 
     name: str
     underlying: str
     sources: tuple[OptionSource, ...]
+    vols: VolSource | None
     venue: PerpVenue
-    policy: Policy
-    limits: Limits
+    rules: Rules
     order_ttl_s: int
     sender: Sender
     paper: bool

@@ -12,10 +12,9 @@ from bot import reconcile
 from bot.book import Book, ChainAccess
 from bot.chain.sender import Mined, Powers
 from bot.core.costs import costs_of
-from bot.core.exposure import measure
+from bot.core.decision import Decided, decide
 from bot.core.model import (
     BlockRef,
-    Decision,
     Hold,
     Intent,
     IntentKind,
@@ -26,7 +25,6 @@ from bot.core.model import (
     Rebalance,
     Snapshot,
 )
-from bot.core.risk import guard
 from bot.core.units import WEI_PER_NATIVE
 from bot.errors import Halt, OrderRejected, OutcomeUnknown, TransientError
 from bot.observer import Observer
@@ -35,7 +33,6 @@ from bot.ports import (
     Ledger,
     OpenIntent,
     Receipt,
-    TickRecord,
     primary_block,
 )
 
@@ -50,7 +47,8 @@ SNAPSHOT: TypeAdapter[Snapshot] = TypeAdapter(Snapshot)
 class Tick:
     """What a tick did. `again_in_s` is when it wants to come back, None for the next interval."""
 
-    record: TickRecord
+    id: int
+    record: Decided
     outcome: Outcome | None
     intent_key: str | None
     again_in_s: int | None
@@ -64,7 +62,7 @@ class Desk:
     ) -> None:
         self.books = books
         self.ledger = ledger
-        self._observer = Observer(chains, ledger)
+        self._observer = Observer(chains, ledger, clock)
         self._clock = clock
         self._reconciled: set[str] = set()
 
@@ -82,24 +80,18 @@ class Desk:
         """Everything that a decision of `book` needs, at one block hash per chain."""
         return self._observer.observe(book)
 
-    def assess(self, book: Book) -> TickRecord:
+    def watch(self, book: Book) -> Decimal:
+        """The book's spot alone, in USD, in one request."""
+        return self._observer.watch(book)
+
+    def assess(self, book: Book) -> Decided:
         """What a tick would decide now. Reads, and changes nothing."""
-        snapshot = self._observer.observe(book)
-        exposure = measure(snapshot)
-        decision: Decision = book.policy.decide(exposure, costs_of(snapshot))
-        mode = self.ledger.mode(book.venue.account)
-        now = self._clock.now()
-        return TickRecord(
-            now, snapshot, exposure, guard(decision, exposure, snapshot, book.limits, mode, now)
-        )
+        return decide(self._observer.observe(book), self.ledger.mode(book.venue.account), book.rules)
 
     def _tick(self, book: Book) -> Tick:
         self._observer.verify(book)
         waiting = self._advance(book)
         record = self.assess(book)
-        if waiting and isinstance(record.decision, Rebalance):
-            text = f"order {waiting[0].intent.key} has no outcome yet"
-            record = replace(record, decision=Hold("ORDER_OPEN", text, record.decision.arithmetic))
         halted = self.ledger.mode(book.venue.account) is Mode.HALTED
         if not (book.paper or waiting or halted or book.name in self._reconciled):
             self._reconcile(book, record.snapshot)
@@ -117,7 +109,7 @@ class Desk:
             why=record.decision.text,
         )
         if isinstance(record.decision, Hold):
-            return Tick(record, None, None, SOON_S if waiting else None)
+            return Tick(tick_id, record, None, None, SOON_S if waiting else None)
         return self._act(book, record, tick_id)
 
     def _advance(self, book: Book) -> tuple[OpenIntent, ...]:
@@ -179,7 +171,7 @@ class Desk:
         block = BlockRef(book.venue.chain, receipt.block_number, receipt.block_hash, 0, 0)
         return self._observer.ask(book.venue.chain, block, book.venue.outcome(order.intent, receipt))
 
-    def _act(self, book: Book, record: TickRecord, tick_id: int) -> Tick:
+    def _act(self, book: Book, record: Decided, tick_id: int) -> Tick:
         decision = record.decision
         if not isinstance(decision, Rebalance):
             raise TypeError("only a rebalance is acted on")
@@ -194,7 +186,7 @@ class Desk:
             self.ledger.resolve(intent.key, outcome, Decimal(0), self._clock.now())
             log.warning("order refused", intent=intent.key, why=str(error))
         again = next_visit(decision, outcome, record.snapshot.venue.clip_interval_s)
-        return Tick(record, outcome, intent.key, again)
+        return Tick(tick_id, record, outcome, intent.key, again)
 
     def compare(self, book: Book) -> tuple[reconcile.Position, int]:
         """The ledger's idea of the book's position beside the venue's, and the block that the latter was read at."""
@@ -257,9 +249,9 @@ def make_intent(book: Book, snapshot: Snapshot, decision: Rebalance) -> Intent:
     costs = costs_of(snapshot)
     buys = decision.size > 0
     worse = (
-        (1 + book.limits.max_slippage) * (1 + costs.fee_ratio)
+        (1 + book.rules.limits.max_slippage) * (1 + costs.fee_ratio)
         if buys
-        else (1 - book.limits.max_slippage) * (1 - costs.fee_ratio)
+        else (1 - book.rules.limits.max_slippage) * (1 - costs.fee_ratio)
     )
     bound = costs.average_price(decision.size) * worse
     return Intent(

@@ -1,14 +1,16 @@
 """Observe: everything that a decision needs, read at one pinned block per chain."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from bot.book import Book, ChainAccess
-from bot.chain.reads import drive
-from bot.core.model import BlockRef, Snapshot
+from bot.chain.reads import drive, look
+from bot.core.learning import taught
+from bot.core.model import BlockRef, Snapshot, SourceState, VolsUsed
 from bot.errors import ConfigError, TransientError
-from bot.ports import Ledger, Reader, primary_block
+from bot.ports import Clock, Ledger, Reader, VolSource, primary_block
 
 T = TypeVar("T")
 
@@ -16,9 +18,10 @@ T = TypeVar("T")
 class Observer:
     """Reads books on their chains."""
 
-    def __init__(self, chains: Mapping[str, ChainAccess], ledger: Ledger) -> None:
+    def __init__(self, chains: Mapping[str, ChainAccess], ledger: Ledger, clock: Clock) -> None:
         self._chains = chains
         self._ledger = ledger
+        self._clock = clock
         self._verified: set[str] = set()
 
     def native_usd(self, book: Book, underlying_usd: Decimal) -> Decimal:
@@ -47,21 +50,35 @@ class Observer:
             states[chain] = drive(access.client, access.multicall, block, wanted, access.call_gas)
         sources = tuple(states[source.chain].pop(0) for source in book.sources)
         venue = states[book.venue.chain].pop(0)
-        spot = sources[0].spot
+        now, spot = self._clock.now(), sources[0].spot
+        sources, vols = with_vols(book.vols, sources, tuple(blocks), now)
         access = self._chains[book.venue.chain]
         head = primary_block(tuple(blocks), book.venue.chain)
-        open_orders = self._ledger.open_intents(book.venue.account, venue.position.market)
-        return Snapshot(
+        open_orders = self._ledger.open_intents(book.venue.account)
+        in_flight = (o.intent.size for o in open_orders if o.intent.market == venue.position.market)
+        snapshot = Snapshot(
             book=book.name,
             underlying=book.underlying,
+            at=now,
             blocks=tuple(blocks),
             sources=sources,
+            vols=vols,
             venue=venue,
             spot=spot,
             native_usd=spot if access.native_usd is None else access.native_usd,
             gas_price_wei=head.base_fee_wei + access.min_tip_wei,
-            in_flight=sum((o.intent.size for o in open_orders), Decimal(0)),
+            in_flight=sum(in_flight, Decimal(0)),
+            open_order=open_orders[0].intent.key if open_orders else "",
+            last_trade=self._ledger.last_trade(book.name),
         )
+        if book.rules.target.convention != "minimum_variance":
+            return snapshot
+        return replace(snapshot, fit=taught(self._ledger.last_snapshot(book.name), snapshot))
+
+    def watch(self, book: Book) -> Decimal:
+        """The book's spot alone, in one request."""
+        source = book.sources[0]
+        return look(self._chains[source.chain].client, source.watch())
 
     def _pin(self, book: Book, chain: str, head: BlockRef | None) -> BlockRef:
         """The head of `chain`, if it was not read just now. TransientError where it can't show our last order yet."""
@@ -103,3 +120,30 @@ class Observer:
                 f"chains.{chain}.instance: the node runs another local chain than {access.instance}"
             )
         return head
+
+
+def with_vols(
+    vols: VolSource | None, sources: tuple[SourceState, ...], blocks: tuple[BlockRef, ...], now: int
+) -> tuple[tuple[SourceState, ...], VolsUsed]:
+    """`sources` with the vols of `vols` in place of the vaults' own, where there is one, and what was used."""
+    if vols is None:
+        return sources, VolsUsed("vault", min(block.timestamp for block in blocks))
+    surface = vols.read(now)
+    seen = tuple(
+        replace(
+            source,
+            positions=tuple(
+                replace(
+                    position,
+                    vol=surface.vol(float(position.strike), position.expiry, now),
+                    slope=surface.slope(float(position.strike), position.expiry, now),
+                    money_vol=surface.atm_vol(position.expiry, now, float(source.spot)),
+                )
+                if position.expiry > now
+                else position
+                for position in source.positions
+            ),
+        )
+        for source in sources
+    )
+    return seen, VolsUsed(vols.name, surface.at)

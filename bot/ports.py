@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
+from bot.core.decision import Decided
 from bot.core.model import (
     BlockRef,
-    Decision,
-    Exposure,
     Fill,
     Intent,
+    LastTrade,
     Mode,
     Outcome,
     Snapshot,
     SourceState,
     VenueState,
 )
+from bot.pricing.surface import Surface
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +167,25 @@ class OptionSource(Protocol):
         """The vault's positions, holdings, spot and vols. Raises DataError where one can't be read."""
         ...
 
+    def watch(self) -> Reader[Decimal]:
+        """The spot alone, in one call: what is looked at between two ticks."""
+        ...
+
     def contracts(self) -> dict[str, str]:
         """Addresses that must hold code, by the name of their configuration field."""
+        ...
+
+
+class VolSource(Protocol):
+    """Vols from elsewhere than the vaults themselves."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
+
+    def read(self, now: int) -> Surface:
+        """The surface as it is at Unix second `now`. Raises DataError where there is none."""
         ...
 
 
@@ -240,16 +258,6 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class TickRecord:
-    """What one tick saw and decided."""
-
-    at: int
-    snapshot: Snapshot
-    exposure: Exposure
-    decision: Decision
-
-
-@dataclass(frozen=True, slots=True)
 class Baseline:
     """A position that was adopted: at which block, and why."""
 
@@ -269,8 +277,16 @@ class OpenIntent:
 class Ledger(Protocol):
     """What must survive a crash. Every write is committed when the call returns."""
 
-    def record_tick(self, record: TickRecord) -> int:
+    def record_tick(self, decided: Decided) -> int:
         """The new tick's id."""
+        ...
+
+    def last_snapshot(self, book: str) -> Snapshot | None:
+        """The snapshot of the book's newest tick."""
+        ...
+
+    def last_trade(self, book: str) -> LastTrade | None:
+        """The book's newest order that traded."""
         ...
 
     def intend(self, intent: Intent, tick_id: int) -> None:

@@ -10,24 +10,36 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from bot.core.model import Decision, Exposure, Mode, Outcome, Snapshot
-from bot.ports import OpenIntent, TickRecord
+from bot.core.decision import Decided
+from bot.core.model import Decision, Exposure, Mode, Outcome, PositionGreeks, Snapshot, Wake
+from bot.ports import OpenIntent
 from bot.simulate.measures import Rehearsal, Step, profit, usd
 
 GOOD, BAD, QUIET = "green", "red", "dim"
 
 
-def status_view(record: TickRecord, mode: Mode, why: str, trading: str) -> RenderableType:
+def status_view(
+    record: Decided, positions: Sequence[PositionGreeks], why: str, trading: str
+) -> RenderableType:
     """One snapshot: where it was read, every position, the hedge, and what would be done."""
     snapshot, exposure = record.snapshot, record.exposure
     return Group(
-        header(snapshot, mode, why, trading),
-        positions_table(exposure),
+        header(snapshot, record.mode, why, trading),
+        positions_table(positions, exposure),
         delta_table(snapshot, exposure),
         venue_table(snapshot),
         checks_table(exposure),
         decision_panel(record.decision, "What would be done now"),
+        Text(f"It would trade at {wake_text(record.wake)}"),
     )
+
+
+def wake_text(wake: Wake) -> str:
+    """The prices that a policy waits for, in words."""
+    sides = [
+        f"{price:,.2f} USD or {way}" for way, price in (("below", wake.down), ("above", wake.up)) if price
+    ]
+    return ", or at ".join(sides) or "no price near this one"
 
 
 def header(snapshot: Snapshot, mode: Mode, why: str, trading: str) -> RenderableType:
@@ -42,13 +54,13 @@ def header(snapshot: Snapshot, mode: Mode, why: str, trading: str) -> Renderable
     return Panel(lines, title=f"Book {snapshot.book}", title_align="left", box=box.ROUNDED)
 
 
-def positions_table(exposure: Exposure) -> RenderableType:
+def positions_table(positions: Sequence[PositionGreeks], exposure: Exposure) -> RenderableType:
     """Every option position with its greeks, and their sums."""
     table = plain_table("Option positions of the vault; money in USD")
     table.add_column("option", no_wrap=True)
     for name in ("size", "vol", "value $", "delta", "gamma", "vega/pt", "theta/d"):
         table.add_column(name, justify="right", no_wrap=True)
-    for row in exposure.positions:
+    for row in positions:
         table.add_row(
             row.instrument,
             f"{row.size:+,.2f}",
@@ -64,7 +76,7 @@ def positions_table(exposure: Exposure) -> RenderableType:
         "all",
         "",
         "",
-        f"{sum(row.value for row in exposure.positions):,.0f}",
+        f"{exposure.value:,.0f}",
         f"{exposure.options:+.4f}",
         f"{exposure.gamma:+.4f}",
         f"{exposure.vega / 100:+,.1f}",
@@ -89,7 +101,7 @@ def delta_table(snapshot: Snapshot, exposure: Exposure) -> RenderableType:
     table.add_section()
     net = f"{exposure.net:+.4f}"
     if exposure.net_lo != exposure.net_hi:
-        net = f"{exposure.net_lo:+.4f} … {exposure.net_hi:+.4f}"
+        net = f"{net}  [{exposure.net_lo:+.4f}, {exposure.net_hi:+.4f}]"
     table.add_row("net", net, style="bold")
     return table
 
@@ -143,7 +155,7 @@ def decision_panel(decision: Decision, title: str) -> RenderableType:
     )
 
 
-def tick_view(record: TickRecord, outcome: Outcome | None, intent_key: str | None) -> RenderableType:
+def tick_view(record: Decided, outcome: Outcome | None, intent_key: str | None) -> RenderableType:
     """One tick's decision and what became of its order."""
     parts: list[RenderableType] = [decision_panel(record.decision, f"Tick of {record.snapshot.book}")]
     if outcome is not None:
@@ -225,13 +237,13 @@ def plain_table(title: str) -> Table:
     )
 
 
-def record_json(record: TickRecord) -> dict[str, Any]:
+def record_json(record: Decided, positions: Sequence[PositionGreeks]) -> dict[str, Any]:
     """A tick for machines; the snapshot's own JSON is in the ledger."""
     exposure, snapshot = record.exposure, record.snapshot
     venue = snapshot.venue
     return {
         "book": snapshot.book,
-        "at": record.at,
+        "at": snapshot.at,
         "blocks": [{"chain": b.chain, "number": b.number, "hash": b.hash} for b in snapshot.blocks],
         "spot_usd": str(snapshot.spot),
         "positions": [
@@ -247,16 +259,9 @@ def record_json(record: TickRecord) -> dict[str, Any]:
                 "theta": row.theta,
                 "rho": row.rho,
             }
-            for row in exposure.positions
+            for row in positions
         ],
-        "delta": {
-            "options": exposure.options,
-            "holdings": exposure.holdings,
-            "perps": exposure.perps,
-            "net_lo": exposure.net_lo,
-            "net_hi": exposure.net_hi,
-            "net": exposure.net,
-        },
+        "delta": delta_json(exposure),
         "venue": {
             "name": venue.name,
             "account": venue.account,
@@ -273,6 +278,21 @@ def record_json(record: TickRecord) -> dict[str, Any]:
             {"name": c.name, "ours": c.ours, "theirs": c.theirs, "note": c.note} for c in exposure.checks
         ],
         "decision": decision_json(record.decision),
+        "wake": wake_json(record.wake),
+    }
+
+
+def delta_json(exposure: Exposure) -> dict[str, Any]:
+    """The parts of the delta for machines."""
+    names = ("options", "holdings", "perps", "net", "net_lo", "net_hi", "gap_lo", "gap_hi", "gap_gamma")
+    parts: dict[str, Any] = {name: getattr(exposure, name) for name in names}
+    return parts | {"bounds": {bound.name: [bound.below, bound.above] for bound in exposure.bounds}}
+
+
+def wake_json(wake: Wake) -> dict[str, str | None]:
+    """The prices waited for, for machines."""
+    return {
+        side: None if price is None else str(price) for side, price in (("down", wake.down), ("up", wake.up))
     }
 
 

@@ -18,7 +18,9 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from bot.book import Book
-from bot.desk import Desk
+from bot.core.exposure import widest
+from bot.core.model import Band, Wake
+from bot.desk import Desk, Tick
 from bot.errors import ConfigError, Halt, VaultkeelError
 
 log = structlog.get_logger("vaultkeel.scheduler")
@@ -26,30 +28,35 @@ log = structlog.get_logger("vaultkeel.scheduler")
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LOOK_EVERY_S = 0.5
 ALERT_AFTER = 5
-"""Ticks in a row that a node or a feed may fail before it is an error and no more a warning."""
+"""Ticks in a row that a node or a feed may fail, or that doubts may exceed the band, before it is an error."""
 
 
 class Runner:
-    """Ticks of every book, each at its own next time."""
+    """Ticks of every book, each at its own next time, or earlier when its spot crosses a price that it waits for."""
 
-    def __init__(self, desk: Desk, interval_s: int) -> None:
+    def __init__(self, desk: Desk, interval_s: int, watch_s: float) -> None:
         self._desk = desk
         self._interval_s = interval_s
+        self._watch_s = watch_s
         self._busy = threading.Lock()
         self._stopping = threading.Event()
         self._due = {book.name: 0.0 for book in desk.books}
+        self._looked = {book.name: 0.0 for book in desk.books}
+        self._wake: dict[str, Wake] = {}
+        self._wide: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self.fatal: VaultkeelError | None = None
         self.ticks = 0
 
     def visit(self) -> None:
-        """Ticks the books that are due."""
+        """Ticks the books that are due or woken by their spot."""
         with self._busy:
             for book in self._desk.books:
                 if self._stopping.is_set() or self.fatal is not None:
                     return
-                if time.monotonic() >= self._due[book.name]:
+                if time.monotonic() >= self._due[book.name] or self._woken(book):
                     self._due[book.name] = time.monotonic() + self._tick(book)
+                    self._looked[book.name] = time.monotonic()
 
     def drain(self) -> None:
         """Starts no further tick and waits for the one in flight."""
@@ -64,9 +71,29 @@ class Runner:
         if main is not None:
             signal.pthread_kill(main, signal.SIGTERM)
 
+    def _woken(self, book: Book) -> bool:
+        """Whether the spot has crossed a price that the book waits for. Looks every `watch_s` seconds at most.
+
+        A look that fails wakes nothing: the regular tick still comes, and says what is wrong.
+        """
+        wake = self._wake.get(book.name)
+        if wake is None or not self._watch_s or time.monotonic() < self._looked[book.name] + self._watch_s:
+            return False
+        self._looked[book.name] = time.monotonic()
+        try:
+            spot = self._desk.watch(book)
+        except VaultkeelError as error:
+            log.debug("look failed", book=book.name, why=str(error))
+            return False
+        crossed = wake.crossed(spot)
+        if crossed:
+            log.info("woken", book=book.name, spot=float(spot), why=crossed)
+        return bool(crossed)
+
     def _tick(self, book: Book) -> float:
         """Seconds until the book's next tick."""
         self.ticks += 1
+        self._wake.pop(book.name, None)
         try:
             tick = self._desk.tick(book)
         except ConfigError as error:
@@ -84,11 +111,31 @@ class Runner:
         else:
             if self._failed.pop(book.name, 0) >= ALERT_AFTER:
                 log.warning("ticks succeed again", book=book.name)
+            self._note(book, tick)
             return self._interval_s if tick.again_in_s is None else tick.again_in_s
         return self._interval_s
 
+    def _note(self, book: Book, tick: Tick) -> None:
+        """Keeps what the book waits for, and says when the doubts about its delta hide whether it must trade."""
+        self._wake[book.name] = tick.record.wake
+        exposure = tick.record.exposure
+        band = tick.record.decision.band
+        if not isinstance(band, Band) or exposure.gap_hi - exposure.gap_lo <= band.high - band.low:
+            if self._wide.pop(book.name, 0) >= ALERT_AFTER:
+                log.warning("the delta is known well enough again", book=book.name)
+            return
+        self._wide[book.name] += 1
+        if self._wide[book.name] == ALERT_AFTER:
+            part = widest(exposure)
+            log.error(
+                "the delta is not known well enough",
+                book=book.name,
+                why=f"the gap is from {exposure.gap_lo:+.4f} to {exposure.gap_hi:+.4f}, wider than the band of "
+                f"{band.low:+.4f} to {band.high:+.4f}; most of it is due to {part.name}",
+            )
 
-def run(desk: Desk, interval_s: int, announce: Callable[[str], None]) -> Runner:
+
+def run(desk: Desk, interval_s: int, watch_s: float, announce: Callable[[str], None]) -> Runner:
     """Ticks until SIGTERM or SIGINT, then drains. Returns the runner; its `fatal` says why it ended by itself."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     ending = threading.Event()
@@ -103,7 +150,7 @@ def run(desk: Desk, interval_s: int, announce: Callable[[str], None]) -> Runner:
             signal.raise_signal(number)
 
     before = {number: signal.signal(number, pass_on) for number in SIGNALS}
-    runner = Runner(desk, interval_s)
+    runner = Runner(desk, interval_s, watch_s)
     scheduler = BackgroundScheduler(
         executors={"default": ThreadPoolExecutor(1)},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},

@@ -100,6 +100,11 @@ class Client:
             raise DataError(f"{self.chain}: a batched read at {to} failed: {answer}") from answer
         return answer
 
+    def call_latest(self, to: str, data: bytes) -> bytes:
+        """An eth_call at one provider's latest block: for looking, not for deciding. Raises RevertError."""
+        params = [{"to": to, "data": "0x" + data.hex()}, "latest"]
+        return self._first(lambda provider: provider.data("eth_call", params))
+
     def preflight(self, account: str, call: TxCall) -> bytes:
         """What `call` would return if `account` sent it now. Raises RevertError."""
         params = [_as_call(account, call), "pending"]

@@ -6,6 +6,7 @@ ever shows it, nor what a node quotes of it.
 
 import contextlib
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -21,6 +22,10 @@ from bot.errors import DataError, TransientError, VaultkeelError
 from bot.ports import Log, Receipt
 
 T = TypeVar("T")
+
+DEEPEST = 1_000
+sys.setrecursionlimit(DEEPEST)
+"""Python's own. A library of web3's raises it a hundredfold, and then a deeply nested answer would end the process."""
 
 BLOCK_GONE = -32001
 BLOCK_UNKNOWN = re.compile(r"header not found|unknown block", re.IGNORECASE)
@@ -135,7 +140,8 @@ class Provider:
             raise TransientError(f"{self.name}: the node answered HTTP {status}") from None
         except OSError as error:  # of requests too: its exceptions are OSErrors
             raise TransientError(f"{self.name}: the node can't be reached ({type(error).__name__})") from None
-        except (ValueError, TypeError, AttributeError, BadResponseFormat):  # web3 trips over odd batches
+        except (ValueError, TypeError, AttributeError, RecursionError, BadResponseFormat):
+            # web3 trips over odd batches, and JSON over one that is nested too deeply
             raise TransientError(f"{self.name}: the node's answer is not JSON-RPC") from None
 
     def _result(self, method: str, answer: Any) -> Any:

@@ -1,13 +1,16 @@
 """Drives the readers of one chain in lockstep: each round of all of them is one Multicall3 call at one block hash."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from bot.chain.client import Client
 from bot.chain.contracts import Contract
+from bot.chain.provider import RevertError
 from bot.core.model import BlockRef
 from bot.errors import DataError
 from bot.ports import Call, LogQuery, Reader, Reverted
+
+T = TypeVar("T")
 
 
 def drive(
@@ -37,6 +40,26 @@ def drive(
                 returned[i] = stop.value
         asked = following
     return [returned[i] for i in range(len(readers))]
+
+
+def look(client: Client, reader: Reader[T]) -> T:
+    """What a reader of single calls returns at one provider's latest block, unpinned: good to look, not to decide."""
+    try:
+        asked = next(reader)
+        while True:
+            asked = reader.send([_look(client, call) for call in asked])
+    except StopIteration as stop:
+        answer: T = stop.value
+        return answer
+
+
+def _look(client: Client, call: Call | LogQuery) -> Any:
+    if isinstance(call, LogQuery):
+        raise TypeError(f"{call.name}: events are not looked at between ticks")
+    try:
+        return call.decode(client.call_latest(call.to, call.data))
+    except RevertError as error:
+        raise DataError(f"{call.name} reverted: {call.explain(error.data)}") from error
 
 
 def read_round(

@@ -3,11 +3,48 @@
 from decimal import Decimal
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import Connection, select
 
-from bot.core.model import Fill, Intent, IntentKind
+from bot.core.decision import Decided
+from bot.core.model import Decision, Exposure, Fill, Intent, IntentKind, Mode, Snapshot, Wake
 from bot.ledger.schema import attempts
 from bot.ports import AttemptRow
+
+SNAPSHOT: TypeAdapter[Snapshot] = TypeAdapter(Snapshot)
+EXPOSURE: TypeAdapter[Exposure] = TypeAdapter(Exposure)
+DECISION: TypeAdapter[Decision] = TypeAdapter(Decision)
+WAKE: TypeAdapter[Wake] = TypeAdapter(Wake)
+
+
+def tick_values(decided: Decided) -> dict[str, Any]:
+    decision = decided.decision
+    return {
+        "book": decided.snapshot.book,
+        "at": decided.snapshot.at,
+        "spot": str(decided.snapshot.spot),
+        "net_delta": f"{decided.exposure.net:.9f}",
+        "decision": decision.kind,
+        "code": decision.code if decision.kind == "hold" else "REBALANCE",
+        "why": decision.text,
+        "snapshot_json": SNAPSHOT.dump_json(decided.snapshot).decode(),
+        "exposure_json": EXPOSURE.dump_json(decided.exposure).decode(),
+        "decision_json": DECISION.dump_json(decision).decode(),
+        "wake_json": WAKE.dump_json(decided.wake).decode(),
+        "mode": decided.mode.value,
+        "rules": decided.rules,
+    }
+
+
+def decided_of(row: Any) -> Decided:
+    return Decided(
+        snapshot=SNAPSHOT.validate_json(row["snapshot_json"]),
+        mode=Mode(row["mode"]),
+        exposure=EXPOSURE.validate_json(row["exposure_json"]),
+        decision=DECISION.validate_json(row["decision_json"]),
+        wake=WAKE.validate_json(row["wake_json"]),
+        rules=row["rules"],
+    )
 
 
 def attempts_of(db: Connection, key: str) -> tuple[AttemptRow, ...]:

@@ -17,7 +17,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -58,6 +58,9 @@ ticks = Table(
     Column("snapshot_json", Text, nullable=False),
     Column("exposure_json", Text, nullable=False),
     Column("decision_json", Text, nullable=False),
+    Column("wake_json", Text, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("rules", String, nullable=False),
 )
 
 intents = Table(
@@ -77,6 +80,7 @@ intents = Table(
     Column("reason", Text, nullable=False, server_default=""),
     Column("gas_usd", String, nullable=False, server_default="0"),
     Column("resolved_at", Integer),
+    Column("resolved_after", ForeignKey("ticks.id")),
 )
 Index(
     "one_open_intent_per_market",

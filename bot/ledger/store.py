@@ -7,7 +7,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import (
     Connection,
     Engine,
@@ -21,13 +20,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
+from bot.core.decision import Decided
 from bot.core.model import (
     OPEN_OUTCOMES,
     AttemptState,
-    Decision,
-    Exposure,
     Fill,
     Intent,
+    LastTrade,
     Mode,
     Outcome,
     OutcomeState,
@@ -36,14 +35,11 @@ from bot.core.model import (
 from bot.errors import ConfigError, OrderRejected, TransientError
 from bot.ledger import schema
 from bot.ledger.database import connect
+from bot.ledger.history import History
 from bot.ledger.lock import FileLock
-from bot.ledger.rows import attempts_of, fill_of, intent_of, plain
+from bot.ledger.rows import SNAPSHOT, attempts_of, fill_of, intent_of, plain, tick_values
 from bot.ledger.schema import attempts, baselines, chains, epoch, fills, intents, meta, modes, nonces, ticks
-from bot.ports import AttemptRow, Baseline, OpenIntent, Receipt, TickRecord
-
-SNAPSHOT: TypeAdapter[Snapshot] = TypeAdapter(Snapshot)
-EXPOSURE: TypeAdapter[Exposure] = TypeAdapter(Exposure)
-DECISION: TypeAdapter[Decision] = TypeAdapter(Decision)
+from bot.ports import AttemptRow, Baseline, OpenIntent, Receipt
 
 OPEN = tuple(state.value for state in OPEN_OUTCOMES)
 MINED = (AttemptState.MINED_OK.value, AttemptState.REVERTED.value)
@@ -80,6 +76,7 @@ class SqlLedger:
         self._engine = engine
         self._lock = lock
         self._epoch: int | None = None
+        self.history = History(engine)
 
     def begin_epoch(self) -> None:
         """From now on this run alone may write."""
@@ -126,43 +123,31 @@ class SqlLedger:
             self._lock.release()
             self._lock = None
 
-    def record_tick(self, record: TickRecord) -> int:
+    def record_tick(self, decided: Decided) -> int:
         """See the port."""
-        decision = record.decision
         with self._write() as db:
-            result = db.execute(
-                insert(ticks).values(
-                    book=record.snapshot.book,
-                    at=record.at,
-                    spot=str(record.snapshot.spot),
-                    net_delta=f"{record.exposure.net:.9f}",
-                    decision=decision.kind,
-                    code=decision.code if decision.kind == "hold" else "REBALANCE",
-                    why=decision.text,
-                    snapshot_json=SNAPSHOT.dump_json(record.snapshot).decode(),
-                    exposure_json=EXPOSURE.dump_json(record.exposure).decode(),
-                    decision_json=DECISION.dump_json(decision).decode(),
-                )
-            )
+            result = db.execute(insert(ticks).values(**tick_values(decided)))
             key = result.inserted_primary_key
             return int(key[0]) if key else 0
 
-    def tick(self, tick_id: int) -> TickRecord:
-        """A recorded tick, as it was."""
+    def last_snapshot(self, book: str) -> Snapshot | None:
+        """See the port."""
+        newest = select(ticks.c.snapshot_json).where(ticks.c.book == book).order_by(ticks.c.id.desc())
         with self._read() as db:
-            row = db.execute(select(ticks).where(ticks.c.id == tick_id)).mappings().one()
-        return TickRecord(
-            at=row["at"],
-            snapshot=SNAPSHOT.validate_json(row["snapshot_json"]),
-            exposure=EXPOSURE.validate_json(row["exposure_json"]),
-            decision=DECISION.validate_json(row["decision_json"]),
-        )
+            found = db.scalar(newest.limit(1))
+        return None if found is None else SNAPSHOT.validate_json(found)
 
-    def last_tick(self, book: str) -> int | None:
-        """The id of the book's newest tick."""
+    def last_trade(self, book: str) -> LastTrade | None:
+        """See the port."""
+        traded = (
+            select(ticks.c.at, ticks.c.spot)
+            .select_from(fills.join(intents).join(ticks, ticks.c.id == intents.c.tick_id))
+            .where(fills.c.book == book)
+            .order_by(ticks.c.id.desc())
+        )
         with self._read() as db:
-            found: int | None = db.scalar(select(func.max(ticks.c.id)).where(ticks.c.book == book))
-        return found
+            row = db.execute(traded.limit(1)).first()
+        return None if row is None else LastTrade(row[0], Decimal(row[1]))
 
     def intend(self, intent: Intent, tick_id: int) -> None:
         """See the port."""
@@ -248,7 +233,10 @@ class SqlLedger:
                 update(intents)
                 .where(intents.c.key == intent_key)
                 .values(
-                    outcome=OutcomeState.UNKNOWN.value, reason="a reorg undid its block", resolved_at=None
+                    outcome=OutcomeState.UNKNOWN.value,
+                    reason="a reorg undid its block",
+                    resolved_at=None,
+                    resolved_after=None,
                 )
             )
             db.execute(
@@ -303,11 +291,17 @@ class SqlLedger:
     def resolve(self, intent_key: str, outcome: Outcome, gas_usd: Decimal, at: int) -> None:
         """See the port."""
         with self._write() as db:
+            same_book = select(intents.c.book).where(intents.c.key == intent_key).scalar_subquery()
+            newest = db.scalar(select(func.max(ticks.c.id)).where(ticks.c.book == same_book))
             changed = db.execute(
                 update(intents)
                 .where(intents.c.key == intent_key, intents.c.outcome.in_(OPEN))
                 .values(
-                    outcome=outcome.state.value, reason=outcome.reason, gas_usd=str(gas_usd), resolved_at=at
+                    outcome=outcome.state.value,
+                    reason=outcome.reason,
+                    gas_usd=str(gas_usd),
+                    resolved_at=at,
+                    resolved_after=newest,
                 )
             )
             if changed.rowcount != 1:
@@ -382,7 +376,8 @@ class SqlLedger:
             .scalar_subquery()
         )
         joined = intents.outerjoin(attempts, attempts.c.id == shown)
-        joined = joined.outerjoin(fills, fills.c.intent_key == intents.c.key).join(ticks)
+        joined = joined.outerjoin(fills, fills.c.intent_key == intents.c.key)
+        joined = joined.join(ticks, ticks.c.id == intents.c.tick_id)
         wanted = (
             select(
                 intents.c.key,

@@ -28,6 +28,7 @@ def world_config(world: World) -> tomlkit.TOMLDocument:
             "liquidity_pool": world.lyra.liquidity_pool,
             "pool_hedger": world.lyra.pool_hedger,
             "base_asset": world.lyra.base_asset,
+            "exchange_adapter": world.lyra.synthetix_adapter,
         }
     )
     venue = tables["books"][0]["venue"]

@@ -12,11 +12,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
+
 from bot.chain.contracts import contract
 from bot.core.model import Holding, OptionPosition, SourceState
 from bot.core.units import from_raw
 from bot.errors import DataError
 from bot.ports import Call, Reader
+from bot.pricing.surface import smile_slopes
 
 ACTIVE = 1
 OPEN_INTEREST = (
@@ -43,6 +46,7 @@ class LyraAddresses:
     liquidity_pool: str
     pool_hedger: str
     base_asset: str
+    exchange_adapter: str
 
 
 class LyraSource:
@@ -58,6 +62,7 @@ class LyraSource:
         self._pool = contract("lyra_liquidity_pool", addresses.liquidity_pool)
         self._hedger = contract("lyra_pool_hedger", addresses.pool_hedger)
         self._base = contract("erc20", addresses.base_asset)
+        self._adapter = contract("lyra_exchange_adapter", addresses.exchange_adapter)
         self._ended: set[int] = set()
 
     def contracts(self) -> dict[str, str]:
@@ -69,7 +74,7 @@ class LyraSource:
 
         Round one asks the viewer and the totals, round two the positions and the vols.
         """
-        view, next_id, cache, base, hedged, nav, decimals = yield [
+        view, next_id, cache, base, hedged, nav, decimals, watched = yield [
             self._viewer.call("getMarket", self._at.market),
             self._tokens.call("nextId"),
             self._cache.call("getGlobalCache"),
@@ -77,7 +82,13 @@ class LyraSource:
             self._hedger.call("getCurrentHedgedNetDelta"),
             self._pool.call("getTotalPoolValueQuote"),
             self._base.call("decimals"),
+            self._spot_call(),
         ]
+        if watched != view["exchangeParams"]["spotPrice"]:
+            raise DataError(
+                f"{self.name}: exchange_adapter says {from_raw(watched, 18)}, the market's spot is "
+                f"{from_raw(view['exchangeParams']['spotPrice'], 18)}: it is another market's"
+            )
         self._check_addresses(view["marketAddresses"])
         ids = [i for i in range(1, next_id) if i not in self._ended]
         boards = view["liveBoards"]
@@ -89,14 +100,15 @@ class LyraSource:
         self._check_open_interest(active, boards)
         self._ended |= {t["positionId"] for t in tokens if t["state"] != ACTIVE}
         greeks = cache["netGreeks"]
+        spot = from_raw(watched, 18)
         return SourceState(
             name=self.name,
-            positions=tuple(self._net_positions(boards, vols)),
+            positions=tuple(self._net_positions(boards, vols, float(spot))),
             holdings=(
                 Holding(self.name, "base held by the pool", from_raw(base, decimals)),
-                Holding(self.name, "the pool's own hedger", from_raw(hedged, 18)),
+                Holding(self.name, "the pool's own hedger", from_raw(hedged, 18), is_spot=False),
             ),
-            spot=from_raw(view["exchangeParams"]["spotPrice"], 18),
+            spot=spot,
             rate=float(from_raw(view["marketParameters"]["greekCacheParams"]["rateAndCarry"], 18)),
             nav_usd=from_raw(nav, 18),
             cached_delta=-float(from_raw(greeks["netDelta"], 18)),
@@ -104,6 +116,14 @@ class LyraSource:
             cached_spot=from_raw(cache["minUpdatedAtPrice"], 18),
             settled=sum(1 for t in active if t["strikeId"] not in live),
         )
+
+    def watch(self) -> Reader[Decimal]:
+        """The spot alone."""
+        (spot,) = yield [self._spot_call()]
+        return from_raw(spot, 18)
+
+    def _spot_call(self) -> Call:
+        return self._adapter.call("getSpotPriceForMarket", self._at.market)
 
     def _positions_and_vols(
         self, ids: list[int], boards: list[dict[str, Any]], parameters: Mapping[str, Any]
@@ -135,9 +155,16 @@ class LyraSource:
         return tokens, vols
 
     def _net_positions(
-        self, boards: Iterable[dict[str, Any]], vols: Mapping[int, float]
+        self, boards: Iterable[dict[str, Any]], vols: Mapping[int, float], spot: float
     ) -> Generator[OptionPosition, None, None]:
         for board in boards:
+            strikes = [float(from_raw(strike["strikePrice"], 18)) for strike in board["strikes"]]
+            smile = [vols[strike["strikeId"]] for strike in board["strikes"]]
+            slopes = dict(
+                zip((s["strikeId"] for s in board["strikes"]), smile_slopes(strikes, smile), strict=True)
+            )
+            ascending = np.argsort(strikes)
+            money_vol = float(np.interp(spot, np.array(strikes)[ascending], np.array(smile)[ascending]))
             for strike in board["strikes"]:
                 for is_call in (True, False):
                     held = sum(
@@ -156,6 +183,8 @@ class LyraSource:
                         expiry=board["expiry"],
                         size=from_raw(-held, 18),
                         vol=vols[strike["strikeId"]],
+                        slope=float(slopes[strike["strikeId"]]),
+                        money_vol=money_vol,
                     )
 
     @staticmethod

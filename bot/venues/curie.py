@@ -184,6 +184,7 @@ class CurieVenue:
                 collateral=collateral,
                 account_value=from_raw(account_value, decimals),
                 free_collateral=from_raw(free, decimals),
+                mark_value=settled + entry + size * mark,
                 maintenance=from_raw(maintenance, 18),
                 exit_value=settled + entry - (close.after_fees if close.size > 0 else -close.after_fees),
             ),

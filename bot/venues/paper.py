@@ -65,6 +65,7 @@ def overlay(state: VenueState, fills: tuple[Fill, ...]) -> VenueState:
         margin=replace(
             margin,
             account_value=margin.account_value + profit,
+            mark_value=margin.mark_value + profit,
             free_collateral=margin.free_collateral + profit - grown * state.mark * state.initial_ratio,
             maintenance=margin.maintenance + grown * state.mark * state.maintenance_ratio,
             exit_value=margin.exit_value + cash - fees - exit_cost(state, size),

@@ -39,6 +39,9 @@ CALL_GAS = 25_000_000
 CLI_TIMEOUT_S = 60.0
 LOT = Decimal("0.001")
 
+FIXED_BAND = {"kind": "delta_band", "trigger": "0.5", "min_trade": "0.1"}
+"""What is tested here is what becomes of a decision, not how much risk the policy of the day would bear."""
+
 Edit = Callable[[Any], None]
 
 
@@ -50,6 +53,7 @@ def write_config(world: World, folder: Path, *, live: bool = True, edit: Edit = 
     """A configuration for `world` on the chain's own time, its key and its ledger in `folder`."""
     document = world_config(world)
     document.update({"mode": "live" if live else "paper", "clock": "chain"})
+    document["books"][0].update({"policy": FIXED_BAND, "doubts": {"vol": "0"}})
     edit(document)
     return write_files(folder, tomlkit.dumps(document), world.hedger_key)
 
@@ -82,6 +86,7 @@ def lyra_source(world: World) -> LyraSource:
         liquidity_pool=lyra.liquidity_pool,
         pool_hedger=lyra.pool_hedger,
         base_asset=lyra.base_asset,
+        exchange_adapter=lyra.synthetix_adapter,
     )
     return LyraSource("lyra-eth", "localnet", addresses)
 

@@ -27,6 +27,7 @@ CONTRACTS = {
     "curie_quoter": ("lens", "Quoter"),
     "curie_vault": ("core", "Vault"),
     "erc20": ("doubles", "TestERC20SetDecimals"),
+    "lyra_exchange_adapter": ("lyra", "SynthetixAdapter"),
     "lyra_greek_cache": ("lyra", "OptionGreekCache"),
     "lyra_liquidity_pool": ("lyra", "LiquidityPool"),
     "lyra_option_token": ("lyra", "OptionToken"),

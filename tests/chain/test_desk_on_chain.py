@@ -521,6 +521,10 @@ def not_json(_methods: list[str], _forward: Callable[[], Answer]) -> Answer:
     return 200, b"<html>Welcome to the captive portal</html>"
 
 
+def nested_too_deeply(_methods: list[str], _forward: Callable[[], Answer]) -> Answer:
+    return 200, b"[" * 100_000
+
+
 def server_error(_methods: list[str], _forward: Callable[[], Answer]) -> Answer:
     return 500, b'{"error": "out of order"}'
 
@@ -590,6 +594,9 @@ MISTAKES = {
     ),
     "an answer that is not JSON": Mistake(
         3, r"localnet provider 1: the node's answer is not JSON-RPC", rule=not_json
+    ),
+    "an answer that is nested too deeply": Mistake(
+        3, r"localnet provider 1: the node's answer is not JSON-RPC", rule=nested_too_deeply
     ),
     "an error of the server": Mistake(
         3, r"localnet provider 1: the node answered HTTP 500", rule=server_error, command="status"

@@ -14,7 +14,9 @@ from support import hedger_nonce, lyra_source, opened, read_part, read_source, r
 
 from bot.config import load_config
 from bot.core.exposure import measure
-from bot.core.model import BlockRef, Exposure, Snapshot, SourceState
+from bot.core.greeks import position_greeks, price_book
+from bot.core.model import BlockRef, Exposure, Snapshot, SourceState, VolsUsed
+from bot.core.target import Doubts, Target
 from bot.errors import DataError
 from bot.localnet.deploy_lyra import BASE_KEY
 from bot.localnet.flows import OptionType, PositionState
@@ -55,11 +57,27 @@ def vault(request: pytest.FixtureRequest, world: World, default_world: World) ->
 def exposure_of(world: World) -> Exposure:
     """What the desk would measure of the pool now, at the head's own time."""
     block, source = read_source(world)
-    return measure(snapshot_of(world, block, source))
+    return exposed(snapshot_of(world, block, source))
 
 
 def snapshot_of(world: World, block: BlockRef, source: SourceState) -> Snapshot:
-    return Snapshot("eth", "ETH", (block,), (source,), read_venue(world), source.spot, source.spot, 0)
+    return Snapshot(
+        book="eth",
+        underlying="ETH",
+        at=block.timestamp,
+        blocks=(block,),
+        sources=(source,),
+        vols=VolsUsed("vault", block.timestamp),
+        venue=read_venue(world),
+        spot=source.spot,
+        native_usd=source.spot,
+        gas_price_wei=0,
+    )
+
+
+def exposed(seen: Snapshot) -> Exposure:
+    """All of it hedged, its inputs taken as exact."""
+    return measure(seen, price_book(seen, Target()), Target(), Doubts(Decimal(0), Decimal(0)))
 
 
 def nav(world: World) -> float:
@@ -230,25 +248,25 @@ class TestPositions:
             market.trade_flows()
         refresh(vault)
         cache = vault.lyra_contract("greek_cache")
-        exposure = exposure_of(vault)
-        assert exposure.positions
+        block, source = read_source(vault)
+        greeks = position_greeks(price_book(snapshot_of(vault, block, source), Target()))
+        assert greeks
         strikes = strikes_of(vault)
         by_name = {
             (strike["expiry"], strike["strikePrice"]): cache.read("getStrikeCache", strike_id)["greeks"]
             for strike_id, strike in strikes.items()
         }
-        for position, row in zip(read_source(vault)[1].positions, exposure.positions, strict=True):
+        for position, row in zip(source.positions, greeks, strict=True):
             theirs = by_name[position.expiry, int(position.strike * 10**18)]
             kind = "call" if position.is_call else "put"
             assert row.value / row.size == pytest.approx(theirs[f"{kind}Price"] / 1e18, rel=1e-9)
             assert row.delta / row.size == pytest.approx(theirs[f"{kind}Delta"] / 1e18, rel=1e-9)
         debt = cache.read("getGlobalCache")["netGreeks"]["netOptionValue"] / 1e18
-        assert sum(row.value for row in exposure.positions) == pytest.approx(-debt, rel=1e-9)
+        assert sum(row.value for row in greeks) == pytest.approx(-debt, rel=1e-9)
 
     def test_a_pool_without_positions_has_no_delta(self, fresh: World) -> None:
         exposure = exposure_of(fresh)
-        assert exposure.positions == ()
-        assert exposure.unhedged == 0
+        assert (exposure.value, exposure.unhedged, exposure.gross) == (0, 0, 0)
 
     def test_those_that_ended_are_not_asked_for_again_and_new_ones_are_found(self, fresh: World) -> None:
         market, source = Market(fresh, SEED), lyra_source(fresh)
@@ -318,6 +336,7 @@ class TestRefusals:
             "liquidity_pool": lyra.liquidity_pool,
             "pool_hedger": lyra.pool_hedger,
             "base_asset": lyra.base_asset,
+            "exchange_adapter": lyra.synthetix_adapter,
         }
         # It answers every question that is asked of it, but it is not this market's.
         twin = deploy_twin(fresh, addresses[field])

@@ -118,6 +118,9 @@ class Stage:
             }
         )
         document["books"][0]["limits"]["order_ttl_s"] = ORDER_TTL_S
+        # A fault is judged by what the bot does about it, not by how much risk the policy of the day would bear.
+        document["books"][0]["policy"] = {"kind": "delta_band", "trigger": "0.5", "min_trade": "0.1"}
+        document["books"][0]["doubts"]["vol"] = "0"
         edit(document)
         self.path = write_files(self.folder, tomlkit.dumps(document), self.world.hedger_key)
 

@@ -152,7 +152,7 @@ def obey(app: App, order: str) -> Said:
     """Does one order."""
     try:
         if order == "run":
-            runner = run_scheduler(app.desk, app.config.interval_s, lambda _: None)
+            runner = run_scheduler(app.desk, app.config.interval_s, float(app.config.watch_s), lambda _: None)
             return Said("drained", str(runner.fatal or ""))
         if order == "tick":
             return tick(app)

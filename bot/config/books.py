@@ -1,0 +1,138 @@
+"""A book: where its options are, whose vols, what the hedge aims at, where it trades, by which rule and limits."""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+
+from bot.config.fields import Address, Amount, FilePath, Model, NotNegative, Positive, Ratio, WebUrl, Whole
+from bot.config.policies import PolicyConfig
+from bot.core.target import Numeraire
+from bot.pricing.conventions import Convention
+
+
+class LyraConfig(Model):
+    """A Lyra Avalon market's pool as the option vault."""
+
+    kind: Literal["lyra"]
+    name: str
+    chain: str
+    viewer: Address
+    market: Address
+    option_token: Address
+    greek_cache: Address
+    liquidity_pool: Address
+    pool_hedger: Address
+    base_asset: Address
+    exchange_adapter: Address
+
+
+class CurieConfig(Model):
+    """A Perpetual Protocol v2 market as the hedging venue. `lot` in units of the underlying."""
+
+    kind: Literal["curie"]
+    name: str
+    chain: str
+    clearing_house: Address
+    clearing_house_config: Address
+    account_balance: Address
+    exchange: Address
+    vault: Address
+    market_registry: Address
+    quoter: Address
+    base_token: Address
+    pool: Address
+    lot: Positive = Decimal("0.001")
+
+
+class VaultVols(Model):
+    """Each vault's own vols, from its chain."""
+
+    kind: Literal["vault"]
+
+
+class ConstantVols(Model):
+    """One vol for every option. 0.8 is 80 %."""
+
+    kind: Literal["constant"]
+    vol: Positive
+
+
+class TableVols(Model):
+    """A surface in a CSV file with the columns expiry, strike, vol and, where it is known, forward."""
+
+    kind: Literal["file"]
+    path: FilePath
+
+
+class DeribitVols(Model):
+    """Deribit's public order book summary of `currency`."""
+
+    kind: Literal["deribit"]
+    currency: str
+    url: WebUrl
+    timeout_s: Whole = 10
+
+    @field_validator("url")
+    @classmethod
+    def _base(cls, url: SecretStr) -> SecretStr:
+        if "?" in url.get_secret_value():
+            raise ValueError("the address ends before any ?, like https://www.deribit.com/api/v2")
+        return url
+
+
+VolsConfig = VaultVols | ConstantVols | TableVols | DeribitVols
+
+
+class TargetConfig(Model):
+    """What the hedge aims at; see `bot.core.target.Target`. `hedge_holdings` has no default: a vault may hold spot."""
+
+    hedge_ratio: Annotated[Amount, Field(ge=0, le=Decimal("1.5"))] = Decimal(1)
+    delta: Amount = Decimal(0)
+    hedge_holdings: bool
+    convention: Convention = "sticky_strike"
+    numeraire: Numeraire = Numeraire.USD
+
+    @model_validator(mode="after")
+    def _one_risk(self) -> "TargetConfig":
+        if self.numeraire is Numeraire.COIN and self.hedge_holdings:
+            raise ValueError("a book kept in coins has no risk in its coins: hedge_holdings must be false")
+        return self
+
+
+class DoubtsConfig(Model):
+    """How far the inputs may be off: vols in points of 1.00, the spot as a fraction."""
+
+    vol: NotNegative = Decimal("0.01")
+    price: NotNegative = Decimal(0)
+
+
+class LimitsConfig(Model):
+    """Bounds that every order keeps. Sizes in units of the underlying, ratios as fractions, ages in seconds."""
+
+    max_order: Positive
+    max_position: Positive
+    max_price_gap: Ratio = Decimal("0.05")
+    max_slippage: Ratio = Decimal("0.005")
+    max_block_age_s: Whole = 120
+    max_vol_age_s: Whole = 3600
+    order_ttl_s: Whole = 120
+
+
+def _with_kind(policy: object) -> object:
+    """`policy` with the default kind where it names none."""
+    return {"kind": "optimal_band", **policy} if isinstance(policy, dict) else policy
+
+
+class BookConfig(Model):
+    """One underlying: where its options are, where it is hedged, and by which rule."""
+
+    name: str
+    underlying: str
+    sources: Annotated[tuple[LyraConfig, ...], Field(min_length=1)]
+    vols: Annotated[VolsConfig, Field(discriminator="kind")] = VaultVols(kind="vault")
+    target: TargetConfig
+    doubts: DoubtsConfig = DoubtsConfig()
+    venue: CurieConfig
+    policy: Annotated[PolicyConfig, Field(discriminator="kind"), BeforeValidator(_with_kind)]
+    limits: LimitsConfig

@@ -1,0 +1,107 @@
+"""The kinds of values that a configuration holds, each with the sentence that refuses a wrong one.
+
+Money and sizes are quoted decimals. Secrets are named, never written: `"env:NAME"` is read from the environment,
+`"file:PATH"` from a file beside the configuration.
+"""
+
+import os
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Literal
+
+from eth_utils.address import (
+    is_checksum_address,
+    is_checksum_formatted_address,
+    is_hex_address,
+    to_checksum_address,
+)
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    SecretStr,
+    ValidationInfo,
+)
+
+
+def _address(value: str) -> str:
+    if not is_hex_address(value):
+        raise ValueError("an address is 0x and 40 hex digits")
+    if is_checksum_formatted_address(value) and not is_checksum_address(value):
+        raise ValueError("this address has a typing error: its checksum (the case of its letters) is wrong")
+    return to_checksum_address(value)
+
+
+def _amount(value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        raise ValueError('an amount is written in quotes, like "0.25", for a float would not be exact')  # noqa: TRY004
+    try:
+        amount = Decimal(value)
+    except InvalidOperation:
+        raise ValueError(f"{value!r} is not a decimal number") from None
+    if not amount.is_finite():
+        raise ValueError("an amount must be finite")
+    return amount
+
+
+def _native_usd(value: object) -> Decimal | Literal["underlying"]:
+    if value == "underlying":
+        return "underlying"
+    price = _amount(value)
+    if price <= 0:
+        raise ValueError('a price is "underlying", or an amount above zero')
+    return price
+
+
+def _folder(info: ValidationInfo) -> Path:
+    """The configuration file's folder, which relative paths start from."""
+    return Path(info.context["folder"]) if info.context else Path()
+
+
+def _secret(value: object, info: ValidationInfo) -> SecretStr:
+    kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if kind == "env":
+        found = os.environ.get(name, "")
+        if not found:
+            raise ValueError(f"the environment variable {name} is not set")
+        return SecretStr(found)
+    if kind == "file":
+        try:
+            return SecretStr((_folder(info) / name).read_text(encoding="utf-8").strip())
+        except OSError as error:
+            raise ValueError(f"{name} can't be read: {error.strerror}") from None
+    raise ValueError('a secret is named, not written here: "env:NAME" or "file:PATH"')
+
+
+def _url(value: object, info: ValidationInfo) -> SecretStr:
+    named = not isinstance(value, str) or value.startswith(("env:", "file:"))
+    url = _secret(value, info) if named else SecretStr(str(value))
+    if not url.get_secret_value().startswith(("http://", "https://")):
+        raise ValueError("a web address starts with http:// or https://")
+    return url
+
+
+def _beside(value: Path, info: ValidationInfo) -> Path:
+    return _folder(info) / value
+
+
+Whole = Annotated[int, Field(gt=0, strict=True)]
+Address = Annotated[str, AfterValidator(_address)]
+Amount = Annotated[Decimal, BeforeValidator(_amount)]
+Positive = Annotated[Amount, Field(gt=0)]
+NotNegative = Annotated[Amount, Field(ge=0)]
+Ratio = Annotated[Amount, Field(gt=0, lt=1)]
+NativeUsd = Annotated[Literal["underlying"] | Decimal, PlainValidator(_native_usd)]
+Secret = Annotated[SecretStr, PlainValidator(_secret), PlainSerializer(str)]
+WebUrl = Annotated[SecretStr, PlainValidator(_url), PlainSerializer(str)]
+FilePath = Annotated[Path, AfterValidator(_beside), Field(validate_default=True)]
+
+
+class Model(BaseModel):
+    """Frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

@@ -1,0 +1,88 @@
+"""The whole file: TOML into frozen models. An unknown key, wrong type or missing secret is a ConfigError."""
+
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from bot.config.books import BookConfig, CurieConfig, LyraConfig
+from bot.config.chains import ChainConfig, KeySigner, KeystoreSigner, WatchSigner
+from bot.config.fields import FilePath, Model, NotNegative, Whole
+from bot.errors import ConfigError
+
+UNIONS = ("signer", "policy", "vols")
+"""Fields that are one of several kinds."""
+
+
+class Config(Model):
+    """The whole file. `interval_s` is the time between ticks, `clock` whose time the ages are held against.
+
+    Between ticks the spot alone is looked at every `watch_s` seconds (0: never), and a tick runs early where it crosses
+    a price that the policy waits for.
+    """
+
+    mode: Literal["paper", "live"] = "paper"
+    ledger: FilePath = Path("vaultkeel.db")
+    interval_s: Whole = 60
+    watch_s: NotNegative = Decimal(2)
+    clock: Literal["system", "chain"] = "system"
+    chains: Annotated[dict[str, ChainConfig], Field(min_length=1)]
+    signer: Annotated[KeySigner | KeystoreSigner | WatchSigner, Field(discriminator="kind")]
+    books: Annotated[tuple[BookConfig, ...], Field(min_length=1)]
+
+    def book(self, name: str | None) -> BookConfig:
+        """The book of that name, the first one for None. ConfigError where there is none."""
+        for book in self.books:
+            if name in (None, book.name):
+                return book
+        raise ConfigError(f"books: there is none called {name}")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        for book in self.books:
+            parts: tuple[LyraConfig | CurieConfig, ...] = (*book.sources, book.venue)
+            for part in parts:
+                if part.chain not in self.chains:
+                    raise ValueError(f"{part.name}: chain {part.chain!r} is not under [chains]")
+        names = [book.name for book in self.books]
+        markets = [(book.venue.chain, book.venue.base_token) for book in self.books]
+        if len(set(names)) < len(names) or len(set(markets)) < len(markets):
+            raise ValueError("two books share a name or a market of the venue")
+        if len({book.venue.chain for book in self.books}) > 1:
+            raise ValueError("the books trade on several chains, whose nonces one ledger can't tell apart")
+        if self.mode == "live" and self.signer.kind == "watch":
+            raise ValueError('mode "live" needs a signer that holds a key, not kind "watch"')
+        return self
+
+
+def load_config(path: Path) -> Config:
+    """The configuration of a file, its relative paths taken from the file's folder. ConfigError in one line."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    try:
+        return Config.model_validate(document, context={"folder": path.resolve().parent})
+    except ValidationError as error:
+        raise ConfigError(f"{path.name}: {explain(error)}") from None
+
+
+def explain(error: ValidationError) -> str:
+    """The first mistake with its field, in one line, without the value that was given."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    # A list of books with a mistake in one counts as too short, too.
+    mistakes = [mistake for mistake in found if mistake["type"] != "too_short"] or found
+    first = mistakes[0]
+    path = [str(part) for part in first["loc"]]
+    # pydantic puts the kind between a union and its field.
+    where = [part for i, part in enumerate(path) if i == 0 or path[i - 1] not in UNIONS]
+    where += ["kind"] if first["type"].startswith("union_tag") else []
+    field = ".".join(where) or "the file"
+    message = first["msg"].removeprefix("Value error, ")
+    message = "this key is not known" if first["type"] == "extra_forbidden" else message
+    more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
+    return f"{field}: {message}{more}"

@@ -1,0 +1,79 @@
+"""Looking back: recorded ticks, and what was settled between two of them. Reads, and changes nothing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import Engine, func, select
+
+from bot.core.attribution import TradeDone
+from bot.core.decision import Decided
+from bot.errors import ConfigError
+from bot.ledger.rows import decided_of, fill_of
+from bot.ledger.schema import fills, intents, ticks
+
+PAGE = 50
+"""Snapshots are large: they are read this many at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedTick:
+    """A tick as it was recorded. `before` is the id of the book's tick before it, None for the first."""
+
+    id: int
+    before: int | None
+    decided: Decided
+
+
+class History:
+    """The ticks of a ledger."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def tick(self, tick_id: int) -> RecordedTick:
+        """One tick. ConfigError where the ledger has none of that number."""
+        with self._engine.connect() as db:
+            row = db.execute(select(ticks).where(ticks.c.id == tick_id)).mappings().first()
+            if row is None:
+                raise ConfigError(f"the ledger has no tick {tick_id}")
+            earlier = select(func.max(ticks.c.id)).where(ticks.c.book == row["book"], ticks.c.id < tick_id)
+            return RecordedTick(tick_id, db.scalar(earlier), decided_of(row))
+
+    def newest(self, book: str) -> int:
+        """The id of a book's last tick. ConfigError where it has none."""
+        with self._engine.connect() as db:
+            found: int | None = db.scalar(select(func.max(ticks.c.id)).where(ticks.c.book == book))
+        if found is None:
+            raise ConfigError(f"the ledger has no tick of book {book} yet")
+        return found
+
+    def between(self, book: str, first: int | None, last: int | None) -> Iterator[RecordedTick]:
+        """A book's ticks from `first` to `last`, both included, oldest first; all where they are None."""
+        after, before = (first or 1) - 1, None
+        while True:
+            wanted = select(ticks).where(ticks.c.book == book, ticks.c.id > after)
+            if last is not None:
+                wanted = wanted.where(ticks.c.id <= last)
+            with self._engine.connect() as db:
+                rows = db.execute(wanted.order_by(ticks.c.id).limit(PAGE)).mappings().all()
+            for row in rows:
+                yield RecordedTick(row["id"], before, decided_of(row))
+                before = row["id"]
+            if len(rows) < PAGE:
+                return
+            after = rows[-1]["id"]
+
+    def settled_between(self, first: int, last: int) -> tuple[tuple[TradeDone, ...], Decimal]:
+        """What was filled between the recordings of ticks `first` and `last`, and the gas paid for it in USD."""
+        inside = (intents.c.resolved_after >= first, intents.c.resolved_after < last)
+        same_book = intents.c.book == select(ticks.c.book).where(ticks.c.id == first).scalar_subquery()
+        filled = select(fills, intents.c.reference_price).join(intents).where(same_book, *inside)
+        paid = select(intents.c.gas_usd).where(same_book, *inside)
+        with self._engine.connect() as db:
+            trades = tuple(
+                TradeDone(fill_of(row), Decimal(row["reference_price"]))
+                for row in db.execute(filled.order_by(intents.c.resolved_after)).mappings()
+            )
+            gas = sum((Decimal(text) for text in db.scalars(paid)), Decimal(0))
+        return trades, gas

@@ -1,0 +1,34 @@
+"""Compiles the numeric functions that a tick needs and keeps them on disk: `python -m bot.warm`, once per installation.
+
+Without it the first tick of an installation waits some seconds for the compiler.
+"""
+
+from decimal import Decimal
+
+import numpy as np
+
+from bot.core.costs import Costs
+from bot.core.model import CostPoint
+from bot.core.policy import OptimalBand, WhalleyWilmott, Zakamouline
+from bot.core.risk_target import DailyError
+from bot.core.situation import Situation
+from bot.pricing.black import black_scholes, book_delta
+from bot.pricing.implied import implied_vol
+
+
+def main() -> None:
+    """Calls each compiled function once, with numbers of the kinds that a tick has."""
+    options = (np.array([2000.0, 2100.0]), np.array([0.1, 0.0]), np.array([0.8, 0.0]), 0.05)
+    is_call = np.array([True, False])
+    price = black_scholes(2000.0, *options, is_call).price
+    book_delta(np.array([1990.0, 2010.0]), *options, is_call, np.ones(2))
+    implied_vol(price[0], 2000.0, 2000.0, 0.1, 0.05, True)
+    one = Decimal(1)
+    costs = Costs(Decimal(2000), one / 1000, (CostPoint(one, Decimal(2001)),), one, one / 1000)
+    at = Situation(0.0, 0.0, -0.01, 2000.0, 0.8, 0.1, 0.05, 1e6, 0, 60, None, costs)
+    for kind in (OptimalBand, WhalleyWilmott, Zakamouline):
+        kind(DailyError(Decimal(100)), one).decide(at)
+
+
+if __name__ == "__main__":
+    main()
