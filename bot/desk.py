@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import structlog
-from pydantic import TypeAdapter
 
 from bot import reconcile
 from bot.book import Book, ChainAccess
@@ -40,7 +39,6 @@ log = structlog.get_logger("vaultkeel.desk")
 
 SOON_S = 2
 PRICE_STEP = Decimal("0.000001")
-SNAPSHOT: TypeAdapter[Snapshot] = TypeAdapter(Snapshot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,12 +238,14 @@ class Desk:
 
 
 def make_intent(book: Book, snapshot: Snapshot, decision: Rebalance) -> Intent:
-    """The order for a decision. Its key depends on the snapshot alone, so the same decision can't be intended twice.
+    """The order for a decision. Its key follows from the blocks that were read and the position on them, so that a book
+    can't intend two orders on the same state of the chain.
 
     The price bound is the quoted average price with the fee, worsened by the slippage limit.
     """
-    digest = hashlib.sha256(SNAPSHOT.dump_json(snapshot)).hexdigest()
-    key = hashlib.sha256(f"{book.name}:{digest}:trade:0".encode()).hexdigest()[:24]
+    blocks = [block.hash for block in snapshot.blocks]
+    state = f"{book.name}:{blocks}:{snapshot.venue.position.size}:{snapshot.in_flight}:trade:0"
+    key = hashlib.sha256(state.encode()).hexdigest()[:24]
     costs = costs_of(snapshot)
     buys = decision.size > 0
     worse = (

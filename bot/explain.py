@@ -11,9 +11,20 @@ from rich.panel import Panel
 from rich.text import Text
 
 from bot.core.attribution import Attribution, attribute
+from bot.core.greeks import position_greeks, price_book
 from bot.core.model import Exposure, Hold, Rebalance
+from bot.core.target import Target
 from bot.ledger.history import History, RecordedTick
-from bot.render import QUIET, decision_json, decision_panel, delta_json, plain_table, wake_json, wake_text
+from bot.render import (
+    QUIET,
+    decision_json,
+    decision_panel,
+    delta_json,
+    plain_table,
+    positions_table,
+    wake_json,
+    wake_text,
+)
 from bot.replay import Replayed
 from bot.simulate.measures import usd
 
@@ -44,12 +55,14 @@ def explanation_view(explanation: Explanation) -> RenderableType:
     head = Text(f"{when(snapshot.at)}   {decided.mode.value}   rules {decided.rules}\n")
     for block in snapshot.blocks:
         head.append(f"{block.chain} block {block.number}  {block.hash}\n", style=QUIET)
-    head.append(f"{snapshot.underlying} {snapshot.spot:,.2f} USD, vols of {snapshot.vols.name}")
+    age = snapshot.at - snapshot.vols.at
+    head.append(f"{snapshot.underlying} {snapshot.spot:,.2f} USD, {snapshot.vols.name} vols, {age} s old")
     parts = [
         Panel(head, title=f"Tick {tick.id} of book {snapshot.book}", title_align="left", box=box.ROUNDED),
         decision_panel(decided.decision, "Decision"),
         Text(f"It would trade at {wake_text(decided.wake)}"),
         arithmetic_table(decided.decision),
+        positions_table(position_greeks(price_book(snapshot, Target())), exposure),
         parts_table(exposure),
     ]
     if explanation.attribution is not None:
@@ -124,6 +137,7 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
         "decision": decision_json(decided.decision),
         "wake": wake_json(decided.wake),
         "delta": delta_json(exposure),
+        "positions": [row._asdict() for row in position_greeks(price_book(snapshot, Target()))],
         "attribution_usd": None
         if attribution is None
         else asdict(attribution) | {"total": attribution.total},
@@ -138,9 +152,8 @@ def replay_view(rows: Sequence[Replayed]) -> RenderableType:
     for row in rows:
         then, now = row.sizes
         if then != now or isinstance(row.again, str):
-            snapshot = row.tick.decided.snapshot
             said = row.again if isinstance(row.again, str) else f"{now:+f}"
-            table.add_row(str(row.tick.id), when(snapshot.at), f"{snapshot.spot:,.2f}", f"{then:+f}", said)
+            table.add_row(str(row.tick), when(row.at), f"{row.spot:,.2f}", f"{then:+f}", said)
     summary = replay_json(rows)
     words = (
         f"{summary['ticks']} ticks; {summary['same_rules']} were recorded by these rules, and "
@@ -166,14 +179,12 @@ def replay_json(rows: Sequence[Replayed]) -> dict[str, Any]:
         "turnover_again": str(sum(map(abs, now))),
         "rows": [
             {
-                "tick": row.tick.id,
-                "at": row.tick.decided.snapshot.at,
-                "spot_usd": str(row.tick.decided.snapshot.spot),
+                "tick": row.tick,
+                "at": row.at,
+                "spot_usd": str(row.spot),
                 "identical": row.identical,
-                "recorded": decision_json(row.tick.decided.decision),
-                "again": {"error": row.again}
-                if isinstance(row.again, str)
-                else decision_json(row.again.decision),
+                "recorded": decision_json(row.recorded),
+                "again": {"error": row.again} if isinstance(row.again, str) else decision_json(row.again),
             }
             for row in rows
         ],

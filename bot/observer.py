@@ -9,10 +9,14 @@ from bot.book import Book, ChainAccess
 from bot.chain.reads import drive, look
 from bot.core.learning import taught
 from bot.core.model import BlockRef, Snapshot, SourceState, VolsUsed
-from bot.errors import ConfigError, TransientError
+from bot.errors import ConfigError, DataError, TransientError
 from bot.ports import Clock, Ledger, Reader, VolSource, primary_block
+from bot.pricing.surface import Surface
 
 T = TypeVar("T")
+
+FARTHEST_FORWARD = 0.25
+"""A forward farther from the spot than this is not one of the same underlying."""
 
 
 class Observer:
@@ -50,8 +54,8 @@ class Observer:
             states[chain] = drive(access.client, access.multicall, block, wanted, access.call_gas)
         sources = tuple(states[source.chain].pop(0) for source in book.sources)
         venue = states[book.venue.chain].pop(0)
-        now, spot = self._clock.now(), sources[0].spot
-        sources, vols = with_vols(book.vols, sources, tuple(blocks), now)
+        spot = sources[0].spot
+        sources, vols = with_vols(book.vols, sources, tuple(blocks), self._clock.now())
         access = self._chains[book.venue.chain]
         head = primary_block(tuple(blocks), book.venue.chain)
         open_orders = self._ledger.open_intents(book.venue.account)
@@ -59,7 +63,7 @@ class Observer:
         snapshot = Snapshot(
             book=book.name,
             underlying=book.underlying,
-            at=now,
+            at=self._clock.now(),
             blocks=tuple(blocks),
             sources=sources,
             vols=vols,
@@ -69,7 +73,7 @@ class Observer:
             gas_price_wei=head.base_fee_wei + access.min_tip_wei,
             in_flight=sum(in_flight, Decimal(0)),
             open_order=open_orders[0].intent.key if open_orders else "",
-            last_trade=self._ledger.last_trade(book.name),
+            last_trade=self._ledger.last_trade(book.name, paper=book.paper),
         )
         if book.rules.target.convention != "minimum_variance":
             return snapshot
@@ -129,6 +133,8 @@ def with_vols(
     if vols is None:
         return sources, VolsUsed("vault", min(block.timestamp for block in blocks))
     surface = vols.read(now)
+    for source in sources:
+        refuse_other_underlying(surface, source, now)
     seen = tuple(
         replace(
             source,
@@ -147,3 +153,16 @@ def with_vols(
         for source in sources
     )
     return seen, VolsUsed(vols.name, surface.at)
+
+
+def refuse_other_underlying(surface: Surface, source: SourceState, now: int) -> None:
+    """DataError where a surface's forwards are far from the vault's spot: its vols are another underlying's."""
+    spot = float(source.spot)
+    for part in surface.slices:
+        if part.forward_known and part.expiry > now:
+            forward = surface.forward(part.expiry, now)
+            if abs(forward / spot - 1) > FARTHEST_FORWARD:
+                raise DataError(
+                    f"{surface.name}: a forward of {forward:,.2f} beside {source.name}'s spot of {spot:,.2f}: "
+                    "these are the vols of another underlying"
+                )

@@ -285,8 +285,8 @@ class Ledger(Protocol):
         """The snapshot of the book's newest tick."""
         ...
 
-    def last_trade(self, book: str) -> LastTrade | None:
-        """The book's newest order that traded."""
+    def last_trade(self, book: str, *, paper: bool) -> LastTrade | None:
+        """The book's newest order that finished its rebalance: the last clip, filled in whole, on paper or live."""
         ...
 
     def intend(self, intent: Intent, tick_id: int) -> None:

@@ -17,31 +17,38 @@ COMPARED = ("exposure_json", "decision_json", "wake_json")
 class Replayed:
     """A recorded tick decided again. Each snapshot is taken as it was: a trade that these rules add changes no later.
 
-    `again` is a sentence where the rules refuse the snapshot. `identical` is None where it was recorded by other rules.
+    `again` is a sentence where the rules refuse the snapshot. `identical` is None where it was recorded by other rules,
+    or by another version of the program.
     """
 
-    tick: RecordedTick
-    again: Decided | str
+    tick: int
+    at: int
+    spot: Decimal
+    recorded: Decision
+    again: Decision | str
     identical: bool | None
 
     @property
     def sizes(self) -> tuple[Decimal, Decimal]:
         """What was traded then and would be now, signed, in units of the underlying."""
-        now = Decimal(0) if isinstance(self.again, str) else size_of(self.again.decision)
-        return size_of(self.tick.decided.decision), now
+        return size_of(self.recorded), Decimal(0) if isinstance(self.again, str) else size_of(self.again)
 
 
 def replay(ticks: Iterable[RecordedTick], rules: Rules) -> Iterator[Replayed]:
     """Each of `ticks` decided again by `rules`."""
     for tick in ticks:
         recorded = tick.decided
+        snapshot = recorded.snapshot
+        identical = False if recorded.rules == rules.digest else None
+        again: Decision | str
         try:
-            again: Decided | str = decide(recorded.snapshot, recorded.mode, rules)
+            decided = decide(snapshot, recorded.mode, rules)
         except DataError as error:
             again = str(error)
-        ours = recorded.rules == rules.digest
-        identical = not isinstance(again, str) and same(again, recorded)
-        yield Replayed(tick, again, identical if ours else None)
+        else:
+            again = decided.decision
+            identical = None if identical is None else same(decided, recorded)
+        yield Replayed(tick.id, snapshot.at, snapshot.spot, recorded.decision, again, identical)
 
 
 def same(one: Decided, other: Decided) -> bool:

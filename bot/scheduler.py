@@ -19,7 +19,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from bot.book import Book
 from bot.core.exposure import widest
-from bot.core.model import Band, Wake
+from bot.core.model import Band, OutcomeState, Wake
 from bot.desk import Desk, Tick
 from bot.errors import ConfigError, Halt, VaultkeelError
 
@@ -27,6 +27,8 @@ log = structlog.get_logger("vaultkeel.scheduler")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LOOK_EVERY_S = 0.5
+CALMEST_WAKING = 0.1
+"""A price may wake a book once in this part of the interval: one at the edge of its band would wake it for ever."""
 ALERT_AFTER = 5
 """Ticks in a row that a node or a feed may fail, or that doubts may exceed the band, before it is an error."""
 
@@ -42,6 +44,7 @@ class Runner:
         self._stopping = threading.Event()
         self._due = {book.name: 0.0 for book in desk.books}
         self._looked = {book.name: 0.0 for book in desk.books}
+        self._woke = {book.name: 0.0 for book in desk.books}
         self._wake: dict[str, Wake] = {}
         self._wide: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
@@ -76,8 +79,10 @@ class Runner:
 
         A look that fails wakes nothing: the regular tick still comes, and says what is wrong.
         """
-        wake = self._wake.get(book.name)
-        if wake is None or not self._watch_s or time.monotonic() < self._looked[book.name] + self._watch_s:
+        wake, now = self._wake.get(book.name), time.monotonic()
+        if wake is None or not self._watch_s or now < self._looked[book.name] + self._watch_s:
+            return False
+        if now < self._woke[book.name] + self._interval_s * CALMEST_WAKING:
             return False
         self._looked[book.name] = time.monotonic()
         try:
@@ -87,6 +92,7 @@ class Runner:
             return False
         crossed = wake.crossed(spot)
         if crossed:
+            self._woke[book.name] = time.monotonic()
             log.info("woken", book=book.name, spot=float(spot), why=crossed)
         return bool(crossed)
 
@@ -117,9 +123,12 @@ class Runner:
 
     def _note(self, book: Book, tick: Tick) -> None:
         """Keeps what the book waits for, and says when the doubts about its delta hide whether it must trade."""
-        self._wake[book.name] = tick.record.wake
-        exposure = tick.record.exposure
-        band = tick.record.decision.band
+        exposure, band = tick.record.exposure, tick.record.decision.band
+        # The prices are those of the position that the tick's order leaves, so they hold only where it was filled.
+        if tick.outcome is None or tick.outcome.state in (OutcomeState.FILLED, OutcomeState.PAPER):
+            self._wake[book.name] = tick.record.wake
+        if tick.record.snapshot.open_order:
+            return
         if not isinstance(band, Band) or exposure.gap_hi - exposure.gap_lo <= band.high - band.low:
             if self._wide.pop(book.name, 0) >= ALERT_AFTER:
                 log.warning("the delta is known well enough again", book=book.name)

@@ -13,16 +13,14 @@ from bot.core.policy import OptimalBand, WhalleyWilmott, Zakamouline
 from bot.core.risk_target import DailyError
 from bot.core.situation import Situation
 from bot.pricing.black import black_scholes, book_delta
-from bot.pricing.implied import implied_vol
 
 
 def main() -> None:
     """Calls each compiled function once, with numbers of the kinds that a tick has."""
     options = (np.array([2000.0, 2100.0]), np.array([0.1, 0.0]), np.array([0.8, 0.0]), 0.05)
     is_call = np.array([True, False])
-    price = black_scholes(2000.0, *options, is_call).price
+    black_scholes(2000.0, *options, is_call)
     book_delta(np.array([1990.0, 2010.0]), *options, is_call, np.ones(2))
-    implied_vol(price[0], 2000.0, 2000.0, 0.1, 0.05, True)
     one = Decimal(1)
     costs = Costs(Decimal(2000), one / 1000, (CostPoint(one, Decimal(2001)),), one, one / 1000)
     at = Situation(0.0, 0.0, -0.01, 2000.0, 0.8, 0.1, 0.05, 1e6, 0, 60, None, costs)

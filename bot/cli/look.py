@@ -1,5 +1,7 @@
 """Commands that look back: explain one tick, replay many."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,7 @@ from bot.cli.shared import DEFAULT_CONFIG, ConfigFile, Json, show
 from bot.config import load_config
 from bot.errors import ConfigError
 from bot.ledger import open_ledger
+from bot.ledger.history import History
 from bot.replay import replay as replayed
 
 Book = Annotated[str | None, typer.Option("--book", help="Of this book; the first one if not given.")]
@@ -30,9 +33,9 @@ def explain(
 ) -> None:
     """Shows why a tick did what it did: inputs, thresholds, costs, and what would have made it trade."""
     loaded = load_config(config)
-    history = open_ledger(ledger or loaded.ledger).history
     name = loaded.book(book).name
-    explanation = views.explained(history, history.newest(name) if tick is None else tick)
+    with history_of(ledger or loaded.ledger) as history:
+        explanation = views.explained(history, history.newest(name) if tick is None else tick)
     show(views.explanation_json(explanation), views.explanation_view(explanation), as_json=as_json)
 
 
@@ -53,10 +56,23 @@ def replay(
     """
     loaded = load_config(config)
     wanted = loaded.book(book)
-    history = open_ledger(ledger or loaded.ledger).history
-    rows = list(replayed(history.between(wanted.name, first, last), make_rules(wanted, loaded.interval_s)))
+    with history_of(ledger or loaded.ledger) as history:
+        ticks = history.between(wanted.name, first, last)
+        rows = list(replayed(ticks, make_rules(wanted, loaded.interval_s)))
     if not rows:
         raise ConfigError(f"the ledger has no such tick of book {wanted.name}")
     show(views.replay_json(rows), views.replay_view(rows), as_json=as_json)
     if any(row.identical is False for row in rows):
         raise typer.Exit(1)
+
+
+@contextmanager
+def history_of(ledger: Path) -> Iterator[History]:
+    """The ticks of a ledger that is there. ConfigError where it isn't: looking back makes none."""
+    if not ledger.is_file():
+        raise ConfigError(f"ledger: {ledger} is not there")
+    opened = open_ledger(ledger)
+    try:
+        yield opened.history
+    finally:
+        opened.close()

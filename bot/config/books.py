@@ -94,7 +94,7 @@ class TargetConfig(Model):
     numeraire: Numeraire = Numeraire.USD
 
     @model_validator(mode="after")
-    def _one_risk(self) -> "TargetConfig":
+    def _coins_are_no_risk(self) -> "TargetConfig":
         if self.numeraire is Numeraire.COIN and self.hedge_holdings:
             raise ValueError("a book kept in coins has no risk in its coins: hedge_holdings must be false")
         return self

@@ -25,7 +25,7 @@ class Attribution:
     """The parts of one change of value in USD, gains positive. `total` is their sum.
 
     The vault's part is that of the positions held at the earlier tick, so that premiums of later ones count nowhere.
-    The hedge is marked at the venue's mark.
+    The hedge is marked at the venue's mark. Deposits, withdrawals and what others did to the position are unexplained.
     """
 
     delta: float

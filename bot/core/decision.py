@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
+from bot import __version__
 from bot.core.exposure import measure
 from bot.core.greeks import price_book
 from bot.core.model import Decision, Exposure, Mode, Snapshot, Wake
@@ -25,8 +26,8 @@ class Rules:
 
     @property
     def digest(self) -> str:
-        """Tells two sets of rules apart: 16 hex digits."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+        """Tells two sets of rules apart, and two versions of the program that applies them: 16 hex digits."""
+        return hashlib.sha256(f"{__version__}:{self!r}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

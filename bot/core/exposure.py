@@ -39,7 +39,7 @@ def measure(snapshot: Snapshot, priced: Sequence[Priced], target: Target, doubts
         net_hi=net + above + flight.above,
         gap_lo=gap + ratio * below + flight.below,
         gap_hi=gap + ratio * above + flight.above,
-        gap_gamma=ratio * sums["gamma"],
+        gap_gamma=ratio * sum(part.gap_gamma for part in priced),
         gross=float(sum(np.abs(p.values[DELTA]).sum() for p in priced)) + abs(holdings),
         value=sums["value"],
         model_delta=sums["model_delta"],
@@ -86,11 +86,12 @@ def doubts_of(snapshot: Snapshot, priced: Sequence[Priced], vol: float, doubts: 
     vannas = np.concatenate([p.values[VANNA] for p in priced]) if priced else np.zeros(0)
     _, group = np.unique(expiries, return_inverse=True)
     vanna = float(np.abs(np.bincount(group, weights=vannas)).sum())
-    gamma = float(sum(p.values[GAMMA].sum() for p in priced))
+    gamma = sum(part.gap_gamma for part in priced)
     spot = float(snapshot.spot)
     age = max(snapshot.at - snapshot.timestamp, 0)
     moved = spot * vol * math.sqrt(age / SECONDS_PER_YEAR)
-    apart = abs(float(snapshot.venue.index) - spot)
+    others = (snapshot.venue.index, *(source.spot for source in snapshot.sources))
+    apart = max(abs(float(price) - spot) for price in others)
     in_flight = float(snapshot.in_flight)
     return (
         symmetric("vols", vanna * float(doubts.vol)),
@@ -98,6 +99,7 @@ def doubts_of(snapshot: Snapshot, priced: Sequence[Priced], vol: float, doubts: 
         symmetric("price error", abs(gamma) * spot * float(doubts.price)),
         symmetric("age of the price", abs(gamma) * moved),
         symmetric("settlement window", sum(p.window for p in priced)),
+        Bound("settlement to come", sum(p.unsettled[0] for p in priced), sum(p.unsettled[1] for p in priced)),
         Bound("orders in flight", min(in_flight, 0.0), max(in_flight, 0.0)),
     )
 

@@ -12,9 +12,12 @@ from bot.errors import DataError, PricingError
 from bot.pricing.black import Greeks, black_scholes, book_delta
 from bot.pricing.conventions import MinimumVarianceFit, coin_delta, convention_delta
 from bot.pricing.settlement import averaged_greeks, effective_years
+from bot.pricing.surface import HIGHEST_VOL
 
 FloatArray = NDArray[np.float64]
 SUMMED = PositionGreeks._fields[PositionGreeks._fields.index("value") :]
+NEAR_STRIKE = 0.005
+"""An expired option whose strike is this near, as a fraction, may still settle on either side of it."""
 AFTER_DELTAS = SUMMED[SUMMED.index("gamma") :]
 
 
@@ -53,13 +56,16 @@ class Columns:
 class Priced:
     """A source's positions. `values` are the summed greeks of each, shape (len(SUMMED), n), units as in PositionGreeks.
 
-    `window` is the half-width of the source's delta in settlement windows, in units of the underlying.
+    `gap_gamma` is the change of the hedged delta per USD, `window` the half-width of that delta in settlement windows
+    and `unsettled` how far options that wait for their settlement price may move it down (≤ 0) and up, in units.
     """
 
     source: SourceState
     columns: Columns
     values: FloatArray
+    gap_gamma: float
     window: float
+    unsettled: tuple[float, float]
 
 
 def price_book(snapshot: Snapshot, target: Target) -> tuple[Priced, ...]:
@@ -81,18 +87,27 @@ def price_positions(snapshot: Snapshot, source: SourceState, target: Target) -> 
     positions, now, spot = source.positions, snapshot.timestamp, float(snapshot.spot)
     columns = Columns.of(positions, now)
     if not positions:
-        return Priced(source, columns, np.zeros((len(SUMMED), 0)), 0.0)
+        return Priced(source, columns, np.zeros((len(SUMMED), 0)), 0.0, 0.0, (0.0, 0.0))
     refuse_unknown_vols(positions, columns)
     try:
         model = black_scholes(spot, columns.strike, columns.years, columns.vol, source.rate, columns.is_call)
         delta = hedged_delta(model, columns, positions, snapshot, source, target)
         doubt = averaged(model, delta, columns, now, spot)
+        in_coin = target.numeraire is Numeraire.COIN
+        delta = coin_delta(delta, model.price, spot, in_coin)
     except PricingError as error:
         raise DataError(f"{source.name}: {error}") from error
     greeks = (getattr(model, name) for name in AFTER_DELTAS)
     values = columns.size * np.array([model.price, delta, model.delta, *greeks])
-    window = float(np.sum(np.abs(columns.size) * doubt))
-    return Priced(source, columns, values, window)
+    gamma = model.gamma - (model.delta - model.price / spot) / spot if in_coin else model.gamma
+    return Priced(
+        source=source,
+        columns=columns,
+        values=values,
+        gap_gamma=float(np.sum(columns.size * gamma)),
+        window=float(np.sum(np.abs(columns.size) * doubt)),
+        unsettled=unsettled(columns, spot, now),
+    )
 
 
 def position_greeks(priced: Sequence[Priced]) -> tuple[PositionGreeks, ...]:
@@ -107,12 +122,16 @@ def position_greeks(priced: Sequence[Priced]) -> tuple[PositionGreeks, ...]:
 
 
 def refuse_unknown_vols(positions: tuple[OptionPosition, ...], columns: Columns) -> None:
-    """DataError where a live option has no vol. A vol of zero is one that nobody quoted."""
-    usable = np.isfinite(columns.vol) & (columns.vol > 0)
-    missing = np.flatnonzero((columns.years > 0) & ~usable)
+    """DataError where a live option has no vol, or an absurd one. A vol of zero is one that nobody quoted."""
+    live = columns.years > 0
+    missing = np.flatnonzero(live & ~(np.isfinite(columns.vol) & (columns.vol > 0)))
     if missing.size:
         first = positions[missing[0]]
         raise DataError(f"{first.source}: no vol for {first.instrument}, which has not expired")
+    absurd = np.flatnonzero(live & (columns.vol > HIGHEST_VOL))
+    if absurd.size:
+        first = positions[absurd[0]]
+        raise DataError(f"{first.source}: a vol of {first.vol:.0%} for {first.instrument} is no vol")
 
 
 def hedged_delta(
@@ -123,7 +142,7 @@ def hedged_delta(
     source: SourceState,
     target: Target,
 ) -> FloatArray:
-    """Delta per unit by the target's convention and numeraire, shape (n,)."""
+    """Delta per unit by the target's convention, in USD terms, shape (n,)."""
     spot = float(snapshot.spot)
     greeks = model
     if target.convention == "black_scholes":
@@ -135,8 +154,7 @@ def hedged_delta(
         )
     slopes = np.array([p.slope for p in positions]) if target.convention == "sticky_delta" else 0.0
     fit = snapshot.fit or MinimumVarianceFit()
-    delta = convention_delta(target.convention, greeks, spot, columns.years, slopes, fit)
-    return coin_delta(delta, model.price, spot, target.numeraire is Numeraire.COIN)
+    return np.array(convention_delta(target.convention, greeks, spot, columns.years, slopes, fit))
 
 
 def averaged(
@@ -160,19 +178,34 @@ def averaged(
     return doubt
 
 
-def options_delta(priced: Sequence[Priced]) -> Callable[[FloatArray], FloatArray]:
+def unsettled(columns: Columns, spot: float, now: int) -> tuple[float, float]:
+    """How far expired options near their strike may move the delta down and up until their price is settled, in units.
+
+    Their delta is all or nothing, and the next small move may turn it: neither is worth trading on.
+    """
+    near = (columns.expiry <= now) & (columns.window == 0)
+    near &= np.abs(np.log(spot / columns.strike)) <= NEAR_STRIKE
+    size = np.where(columns.is_call, columns.size, -columns.size)[near]
+    in_the_money = (np.where(columns.is_call, 1.0, -1.0) * (spot - columns.strike))[near]
+    delta = size * np.heaviside(in_the_money, 0.5)
+    return float(np.sum(np.minimum(size, 0.0) - delta)), float(np.sum(np.maximum(size, 0.0) - delta))
+
+
+def options_delta(priced: Sequence[Priced], target: Target) -> Callable[[FloatArray], FloatArray]:
     """The options' delta in units of the underlying as a function of the spot, by Black-Scholes with their own vols.
 
-    It takes and returns arrays of shape (m,).
+    It takes and returns arrays of shape (m,). For a book kept in coins it is less the options' value in coins.
     """
     held = [(part.columns, part.source.rate) for part in priced if part.columns.size.size]
 
     def delta(prices: FloatArray) -> FloatArray:
         total = np.zeros_like(prices)
         for columns, rate in held:
-            total += book_delta(
-                prices, columns.strike, columns.years, columns.vol, rate, columns.is_call, columns.size
-            )
+            terms = columns.strike, columns.years, columns.vol, rate, columns.is_call
+            total += book_delta(prices, *terms, columns.size)
+            if target.numeraire is Numeraire.COIN:
+                values = black_scholes(prices[:, None], *terms).price @ columns.size
+                total -= values / prices
         return total
 
     return delta

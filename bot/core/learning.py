@@ -7,11 +7,19 @@ from bot.core.model import Snapshot, SourceState
 from bot.pricing.black import SECONDS_PER_YEAR, Greeks, black_scholes
 from bot.pricing.conventions import MinimumVarianceFit, Moves, updated
 
+LONGEST_LESSON_S = 3600
+
 
 def taught(before: Snapshot | None, now: Snapshot) -> MinimumVarianceFit | None:
-    """The earlier snapshot's fit, taught by the options that both snapshots have; None before the first lesson."""
-    if before is None or before.spot == now.spot:
-        return None if before is None else before.fit
+    """The earlier snapshot's fit, taught by the options that both snapshots have; None before the first lesson.
+
+    Nothing is learned over a longer pause, or from vols that come from elsewhere than before: neither is one move.
+    """
+    if before is None:
+        return None
+    paused = now.timestamp - before.timestamp > LONGEST_LESSON_S
+    if before.spot == now.spot or paused or before.vols.name != now.vols.name:
+        return before.fit
     fit = before.fit or MinimumVarianceFit()
     for earlier in before.sources:
         for later in now.sources:

@@ -7,10 +7,10 @@ from decimal import Decimal
 from bot.core.bands import held_gap
 from bot.core.situation import Situation
 from bot.errors import DataError
+from bot.pricing.black import SECONDS_PER_YEAR
 
 DAYS = 365.0
 DAY_S = 86_400
-YEAR_S = 31_536_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def expected(situation: Situation, lines: Lines) -> dict[str, str]:
     """Trades, their cost and the hedging error per day if all stays as it is (`bands.held_gap`)."""
     ticks = DAY_S / situation.interval_s
     spot, vol = situation.spot, situation.vol
-    step = abs(situation.gamma) * spot * vol * math.sqrt(situation.interval_s / YEAR_S)
+    step = abs(situation.gamma) * spot * vol * math.sqrt(situation.interval_s / SECONDS_PER_YEAR)
     trigger = (lines.buy.trigger + lines.sell.trigger) / 2
     target = (lines.buy.target + lines.sell.target) / 2
     ratio = ((lines.buy.ratio or 0.0) + (lines.sell.ratio or 0.0)) / 2

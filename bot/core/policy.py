@@ -25,8 +25,8 @@ from bot.core.risk_target import Risk, UnreachableTarget, aversion_of, in_words
 from bot.core.situation import Situation
 from bot.core.units import round_to_lot
 from bot.errors import DataError
+from bot.pricing.black import SECONDS_PER_YEAR
 
-YEAR_S = 31_536_000
 ROUNDS = 5
 """λ and the size that it is taken at settle in two or three rounds: the size goes with about λ^(−1/9)."""
 SETTLED = 5e-3
@@ -207,7 +207,7 @@ def lines_of(
             situation.rate,
             (buy_ratio + sell_ratio) / 2,
             fixed,
-            situation.interval_s / YEAR_S,
+            situation.interval_s / SECONDS_PER_YEAR,
         )
         aversion, note = reachable_aversion(risk, kind, at, situation, carry_cap)
         buy = Side(*widths(kind, at._replace(ratio=buy_ratio), aversion), buy_ratio)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from bot.core.costs import costs_of
 from bot.core.model import Decision, Exposure, Hold, Mode, Rebalance, Snapshot
 from bot.core.units import round_to_lot
 
@@ -59,11 +60,13 @@ def stale(snapshot: Snapshot, limits: Limits) -> Hold | None:
 
 def price_gap(snapshot: Snapshot, limits: Limits) -> Hold | None:
     """A Hold where the vault's spot, the venue's index and the venue's traded price disagree too much."""
-    for name, price in (("index", snapshot.venue.index), ("traded price", snapshot.venue.mark)):
+    prices = [("the venue's index", snapshot.venue.index), ("the venue's traded price", snapshot.venue.mark)]
+    prices += [(f"the spot of {source.name}", source.spot) for source in snapshot.sources]
+    for name, price in prices:
         gap = abs(price / snapshot.spot - 1)
         if gap > limits.max_price_gap:
             text = (
-                f"the venue's {name} {price:.4f} is {gap:.2%} from the vault's spot {snapshot.spot:.4f}, "
+                f"{name} {price:.4f} is {gap:.2%} from the vault's spot {snapshot.spot:.4f}, "
                 f"the limit is {limits.max_price_gap:.2%}"
             )
             return Hold("PRICE_GAP", text)
@@ -103,6 +106,7 @@ def cut(decision: Rebalance, exposure: Exposure, snapshot: Snapshot, limits: Lim
         decision,
         size=clip,
         text=f"{decision.text}; cut to {clip:+f} by {name}",
+        arithmetic=decision.arithmetic | costs_of(snapshot).itemise(clip) | {"cut_to": f"{clip:+f}"},
         remaining=wanted - clip
         if name.startswith("the venue") or name.startswith("the order")
         else Decimal(0),

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from bot.core.bands import Conditions, aversion_for, daily_error
 from bot.errors import DataError
+from bot.pricing.black import SECONDS_PER_YEAR
 
 
 class UnreachableTarget(DataError):
@@ -57,18 +58,21 @@ def aversion_of(
 ) -> float:
     """γ in 1/USD: as given, or such that the band's expected error per day is the target.
 
-    `funding` in USD per unit and year, `carry_cap` a share of the trigger. UnreachableTarget where even a band of no
-    width has a larger error, DataError where a share of NAV has no NAV to be of.
+    `funding` in USD per unit and year, `carry_cap` a share of the trigger. UnreachableTarget where the band's own error
+    would have to be below the one that the time between two ticks makes anyway: it would trade at nearly every tick for
+    little. DataError where a share of NAV has no NAV to be of.
     """
     if isinstance(risk, Aversion):
         return float(risk.per_usd)
     daily_usd = daily_usd_of(risk, nav_usd)
     floor = daily_error(at, 0.0, 0.0, 0.0)
-    if daily_usd <= floor:
+    worthwhile = math.sqrt(2) * floor
+    if daily_usd < worthwhile:
         raise UnreachableTarget(
-            f"a hedging error of ${daily_usd:,.2f} per day can't be reached: with {at.check_years * 31_536_000:.0f} s "
-            f"between two ticks it is ${floor:,.2f} even where every tick trades; tick more often or ask for less",
-            DailyError(Decimal(repr(math.sqrt(2) * floor))),
+            f"a hedging error of ${daily_usd:,.2f} per day can't be reached at a sensible cost: with "
+            f"{at.check_years * SECONDS_PER_YEAR:.0f} s between two ticks it is ${floor:,.2f} even where every tick "
+            "trades; tick more often or ask for less",
+            DailyError(Decimal(repr(worthwhile))),
         )
     return float(aversion_for(daily_usd, kind, at, funding, carry_cap))
 

@@ -1,7 +1,7 @@
 """The prices at which a policy would trade, all else as it was: what a run waits for between two ticks."""
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ FARTHEST = 0.30
 LOOKS = 10
 """Prices looked at on a side, then between the two that the crossing is between, and so on."""
 REFINEMENTS = (5, 5, 4)
-CENT = Decimal("0.01")
+OUTWARD_DOWN, OUTWARD_UP = Context(prec=7, rounding=ROUND_FLOOR), Context(prec=7, rounding=ROUND_CEILING)
 
 FloatArray = NDArray[np.float64]
 
@@ -39,13 +39,17 @@ def wake_of(
             # A gap is left alone until even its end nearest to the band is outside.
             doubt = (exposure.gap_hi - exposure.gap_lo) / 2
             inside = band.low - doubt - middle, band.high + doubt - middle
-            return crossings(options_delta(priced), float(target.hedge_ratio), float(snapshot.spot), *inside)
+            return crossings(
+                options_delta(priced, target), float(target.hedge_ratio), float(snapshot.spot), *inside
+            )
 
 
 def crossings(
     delta: Callable[[FloatArray], FloatArray], ratio: float, spot: float, low: float, high: float
 ) -> Wake:
-    """The nearest spots at which `ratio` × the change of `delta` since `spot` leaves [low, high], to the cent.
+    """The nearest spots at which `ratio` × the change of `delta` since `spot` leaves [low, high], to seven digits.
+
+    None where it is outside already: what holds an order back then is no price.
 
     Both sides are looked at in one go: LOOKS prices each, quadratically spaced, dense near the spot where the crossing
     that matters is, then again between the two that it is between.
@@ -53,7 +57,7 @@ def crossings(
     sides = np.array([-1.0, 1.0])
     near, far = np.zeros(2), np.full(2, FARTHEST)
     shares = (np.arange(1, LOOKS + 1) / LOOKS) ** 2
-    found = np.ones(2, dtype=bool)
+    found = np.full(2, low <= 0 <= high)
     for closer in (*REFINEMENTS, 0):
         steps = near[:, None] + (far - near)[:, None] * shares
         prices = spot * (1 + sides[:, None] * steps)
@@ -66,8 +70,8 @@ def crossings(
         near = np.where(first > 0, steps[rows, first - 1], near)
         far = steps[rows, first]
         shares = np.arange(1, closer + 1) / max(closer, 1)
-    down, up = (
-        Decimal(repr(spot * (1 + side * step))).quantize(CENT) if there else None
-        for side, step, there in zip(sides.tolist(), far.tolist(), found.tolist(), strict=True)
+    down, up = (spot * (1 + side * step) for side, step in zip(sides.tolist(), far.tolist(), strict=True))
+    return Wake(
+        OUTWARD_DOWN.create_decimal(repr(down)) if found[0] else None,
+        OUTWARD_UP.create_decimal(repr(up)) if found[1] else None,
     )
-    return Wake(down, up)

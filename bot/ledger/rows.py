@@ -30,6 +30,7 @@ def tick_values(decided: Decided) -> dict[str, Any]:
         "snapshot_json": SNAPSHOT.dump_json(decided.snapshot).decode(),
         "exposure_json": EXPOSURE.dump_json(decided.exposure).decode(),
         "decision_json": DECISION.dump_json(decision).decode(),
+        "remaining": str(decision.remaining) if decision.kind == "rebalance" else "0",
         "wake_json": WAKE.dump_json(decided.wake).decode(),
         "mode": decided.mode.value,
         "rules": decided.rules,

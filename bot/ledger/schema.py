@@ -59,6 +59,7 @@ ticks = Table(
     Column("exposure_json", Text, nullable=False),
     Column("decision_json", Text, nullable=False),
     Column("wake_json", Text, nullable=False),
+    Column("remaining", String, nullable=False),
     Column("mode", String, nullable=False),
     Column("rules", String, nullable=False),
 )

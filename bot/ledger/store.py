@@ -137,12 +137,13 @@ class SqlLedger:
             found = db.scalar(newest.limit(1))
         return None if found is None else SNAPSHOT.validate_json(found)
 
-    def last_trade(self, book: str) -> LastTrade | None:
+    def last_trade(self, book: str, *, paper: bool) -> LastTrade | None:
         """See the port."""
+        whole = OutcomeState.PAPER if paper else OutcomeState.FILLED
         traded = (
             select(ticks.c.at, ticks.c.spot)
-            .select_from(fills.join(intents).join(ticks, ticks.c.id == intents.c.tick_id))
-            .where(fills.c.book == book)
+            .select_from(intents.join(ticks, ticks.c.id == intents.c.tick_id))
+            .where(intents.c.book == book, intents.c.outcome == whole.value, ticks.c.remaining == "0")
             .order_by(ticks.c.id.desc())
         )
         with self._read() as db:

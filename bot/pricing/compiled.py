@@ -16,6 +16,14 @@ def compiled(function: F) -> F:
     return cast(F, numba.njit(cache=True, error_model="numpy", nogil=True)(function))
 
 
+def compiled_anew(function: F) -> F:
+    """`function` compiled in every process: for one that calls compiled functions of other files.
+
+    The copy on disk is renewed when the function's own file changes, and not when a file that it calls into does.
+    """
+    return cast(F, numba.njit(error_model="numpy", nogil=True)(function))
+
+
 def inlined(function: F) -> F:
     """`function` compiled into each of its callers, so that a loop over it can run several elements at once."""
     return cast(F, numba.njit(cache=True, error_model="numpy", nogil=True, forceinline=True)(function))

@@ -53,7 +53,7 @@ class MinimumVarianceFit:
     observations: float = 0.0
     forgetting: float = 0.99
     ridge: float = 20.0
-    minimum: float = 200.0
+    minimum: float = 50.0
 
     def __post_init__(self) -> None:
         if len(self.information) != 6 or len(self.moment) != 3:

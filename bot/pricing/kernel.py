@@ -1,7 +1,7 @@
 """The compiled arithmetic of option pricing: elementary functions, sensitivities, and volatility from a price.
 
-Everything compiled is in this one file, because the copy of a compiled function on disk is renewed when the
-function's own source file changes, and not when a file that it calls into does.
+All of it is in this one file, because the copy of a compiled function on disk is renewed when the function's own
+source file changes, and not when a file that it calls into does.
 
 The elementary functions are sums and products without branches, so that a loop over options runs several options
 per instruction, and one option gives the same bits alone as among others, on any machine. What they compute is

@@ -33,7 +33,7 @@ from bot.core.policy import (
     Zakamouline,
 )
 from bot.core.risk_target import Aversion
-from bot.pricing.compiled import compiled
+from bot.pricing.compiled import compiled_anew
 
 YEAR_S: Final = 31_536_000
 REACH: Final = 8.0
@@ -213,13 +213,13 @@ def _ended(rows: Array, price: Array, gain: Array, unwound: bool) -> Run:
     return Run(gross, traded + np.abs(hold) * price, trades + (hold != 0))
 
 
-@compiled
+@compiled_anew
 def _normal(x: float) -> float:
     """The standard normal distribution function."""
     return 0.5 * math.erfc(-x / math.sqrt(2.0))
 
 
-@compiled
+@compiled_anew
 def _locate(log_price: Array, strike: float, total: float, price: Array, place: Array) -> None:
     """Each path's price, and its d1 as a place in a table. `log_price` is ln(S/K), `total` σ√τ; shapes (paths,)."""
     scale = (POINTS - 1) / (2.0 * REACH)
@@ -229,7 +229,7 @@ def _locate(log_price: Array, strike: float, total: float, price: Array, place: 
         place[i] = (min(max(d1, -REACH), REACH) + REACH) * scale
 
 
-@compiled
+@compiled_anew
 def _fill(
     kind: int,
     first: float,
@@ -266,7 +266,7 @@ def _fill(
         table[0, i] = -(calls * call + puts * (call - 1.0))
 
 
-@compiled
+@compiled_anew
 def _trade(
     kind: int, move: float, min_trade: float, price: Array, place: Array, table: Array, rows: Array
 ) -> None:

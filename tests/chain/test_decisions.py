@@ -70,7 +70,7 @@ def test_real_ticks_replay_to_the_last_bit_and_explain_themselves(
         rows = list(replay(history.between("eth", None, None), rules))
         assert len(rows) >= 4
         assert all(row.identical for row in rows)
-        assert any(isinstance(row.tick.decided.decision, Rebalance) for row in rows)
+        assert any(isinstance(row.recorded, Rebalance) for row in rows)
         newest = history.newest("eth")
 
     code, out, _ = here("replay", "--config", config, "--json")

@@ -55,8 +55,13 @@ class StubDesk:
                 raise ZeroDivisionError("a bug")
         finally:
             say("end", number)
-        record = SimpleNamespace(wake=Wake(None, None), decision=SimpleNamespace(band=None), exposure=None)
-        return SimpleNamespace(again_in_s=0 if word == "soon" else None, record=record)
+        record = SimpleNamespace(
+            wake=Wake(None, None),
+            decision=SimpleNamespace(band=None),
+            exposure=None,
+            snapshot=SimpleNamespace(open_order=""),
+        )
+        return SimpleNamespace(again_in_s=0 if word == "soon" else None, record=record, outcome=None)
 
 
 class EarlyScheduler(BackgroundScheduler):  # type: ignore[misc]

@@ -86,6 +86,11 @@ def test_a_live_option_without_a_usable_vol_stops_the_tick_with_its_name(vol: fl
         measured(snapshot(source(*held)))
 
 
+def test_an_absurd_vol_stops_the_tick_with_its_name() -> None:
+    with pytest.raises(DataError, match=r"lyra-eth: a vol of 4500% for 2000-C is no vol"):
+        measured(snapshot(source(option(vol=45.0))))
+
+
 @pytest.mark.parametrize("changes", [{"spot": Decimal(0)}, {"spot": Decimal(-5)}])
 def test_a_price_that_is_none_stops_the_tick(changes: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="spot"):
@@ -252,6 +257,23 @@ class TestDoubts:
     def test_after_a_settlement_window_no_price_moves_an_option_any_more(self) -> None:
         over = option("-10", strike="1500", expiry=NOW - 60, averaging_s=1800, vol=None)
         assert measured(snapshot(source(over))).options == 0
+
+    @pytest.mark.parametrize("spot", ["1999", "2000", "2001"])
+    def test_an_expired_option_near_its_strike_is_all_or_nothing_until_it_is_settled(self, spot: str) -> None:
+        calls = option("-50", expiry=NOW - 60, vol=None)
+        puts = option("20", expiry=NOW - 60, vol=None, is_call=False, strike="1998")
+        exposed = measured(snapshot(source(calls, puts), spot=Decimal(spot)))
+        assert exposed.gap_lo == pytest.approx(-70)
+        assert exposed.gap_hi == pytest.approx(0)
+
+    def test_an_expired_option_far_from_its_strike_is_certain(self) -> None:
+        calls = option("-50", expiry=NOW - 60, vol=None, strike="1900")
+        exposed = measured(snapshot(source(calls)))
+        assert (exposed.gap_lo, exposed.gap_hi) == (-50, -50)
+
+    def test_another_vaults_price_counts_as_a_source_of_its_own(self) -> None:
+        seen = snapshot(source(option()), source(name="other", spot=Decimal(2006)))
+        assert self.doubted(seen)["price sources apart"][1] == pytest.approx(abs(measured(seen).gamma) * 6)
 
     def test_the_widest_doubt_is_found(self) -> None:
         seen = snapshot(in_flight=Decimal(-7), at=NOW + 10)

@@ -276,6 +276,21 @@ def test_a_target_below_what_the_ticks_allow_is_named_and_the_nearest_worthwhile
     assert f"3600 s between two ticks it is ${floor:,.2f} even where every tick trades" in decision.text
     expected = float(decision.arithmetic["expected_error_per_day_usd"])
     assert expected == pytest.approx(math.sqrt(2) * floor, rel=0.02)
+
+
+def test_a_tighter_target_never_trades_less_and_stops_tightening_where_it_would_pay_for_little() -> None:
+    floor = 0.02 * 2000.0**2 * 0.64 * math.sqrt(0.5 * 3600 / 31_536_000 / 365)
+    triggers = [
+        float(
+            OptimalBand(DailyError(Decimal(repr(floor * share))), NONE)
+            .decide(situation(0.0, interval_s=3600))
+            .arithmetic["trigger"]
+        )
+        for share in (0.5, 0.999, 1.001, 1.2, 1.414, 1.42, 1.6, 2.0, 4.0)
+    ]
+    assert triggers == sorted(triggers)
+    assert triggers[0] == pytest.approx(triggers[4])
+    policy = OptimalBand(DailyError(Decimal(5)), NONE)
     assert "can't be reached" not in policy.decide(situation(0.0, gamma=1e-5)).text
 
 

@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 
 from bot import explain
 from bot.core.model import LastTrade, Rebalance
-from bot.core.policy import DeltaBand, Interval
+from bot.core.policy import DeltaBand, Interval, PriceMove
 from bot.errors import ConfigError
 from bot.ledger.history import PAGE, History
 from bot.replay import Replayed, replay
@@ -97,7 +97,7 @@ def test_a_part_of_the_ticks_can_be_asked_for_however_many_there_are(rig: Rig) -
         rig.next_block()
     ids = [tick.id for tick in rig.ledger.history.between("eth", None, None)]
     assert ids == list(range(1, PAGE + 4))
-    assert [row.tick.id for row in replayed(rig, 3, 5)] == [3, 4, 5]
+    assert [row.tick for row in replayed(rig, 3, 5)] == [3, 4, 5]
     befores = [tick.before for tick in rig.ledger.history.between("eth", None, None)]
     assert befores == [None, *ids[:-1]]
 
@@ -137,11 +137,29 @@ def test_a_fill_that_comes_after_the_next_tick_counts_from_then_on(rig: Rig) -> 
 
 class TestTheLastTrade:
     def test_it_is_the_last_order_that_traded_and_not_the_last_tick(self, rig: Rig) -> None:
-        assert rig.ledger.last_trade("eth") is None
+        assert rig.ledger.last_trade("eth", paper=False) is None
         run(rig, "2000", "2000.1", "2000.2")
-        assert rig.ledger.last_trade("eth") == LastTrade(
+        assert rig.ledger.last_trade("eth", paper=True) is None, "nothing was traded on paper"
+        assert rig.ledger.last_trade("eth", paper=False) == LastTrade(
             rig.ledger.history.tick(1).decided.snapshot.at, Decimal(2000)
         )
+
+    @pytest.mark.parametrize("policy", [Interval(86_400, Decimal(0)), PriceMove(Decimal("0.05"), Decimal(0))])
+    def test_a_rebalance_in_clips_is_finished_before_the_next_one_is_waited_for(
+        self, rig: Rig, policy: Interval | PriceMove
+    ) -> None:
+        rig.rules = rules(policy=policy, limits=limits(max_order=Decimal(2)))
+        rig.restart()
+        sizes = []
+        for _ in range(5):
+            tick = rig.tick()
+            sizes.append(tick.outcome.fill.size if tick.outcome and tick.outcome.fill else None)
+            rig.next_block()
+        assert sizes[:2] == [2, 2]
+        assert sizes[2] is not None
+        assert 0 < sizes[2] < 2
+        assert sizes[3:] == [None, None]
+        assert abs(rig.tick().record.exposure.net) < 0.01
 
     def test_a_policy_by_time_replays_from_what_was_recorded(self, rig: Rig) -> None:
         rig.rules = rules(policy=Interval(2, Decimal(0)), limits=limits(max_order=Decimal(1000)))
@@ -149,7 +167,7 @@ class TestTheLastTrade:
         run(rig, *["2000", "2010", "2020", "2030", "2040", "2050"])
         done = replayed(rig)
         assert all(row.identical for row in done)
-        assert [isinstance(row.tick.decided.decision, Rebalance) for row in done] == [True, False] * 3
+        assert [isinstance(row.recorded, Rebalance) for row in done] == [True, False] * 3
 
 
 def test_the_snapshot_of_the_newest_tick_is_at_hand(rig: Rig) -> None:

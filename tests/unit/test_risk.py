@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from builders import NOW, block, exposure, limits, snapshot, venue_state
+from builders import NOW, block, exposure, limits, snapshot, source, venue_state
 
 from bot.core.model import Decision, Hold, Mode, Rebalance, VolsUsed
 from bot.core.risk import Limits, guard
@@ -72,6 +72,13 @@ def test_vols_may_be_as_old_as_the_limit_and_no_older(age: int, expected: str) -
     decision = guard(rebalance("5"), EXPOSED, seen, limits(), Mode.ACTIVE)
     assert code(decision) == expected
     assert expected == "REBALANCE" or "the a table vols are 3601 s old" in decision.text
+
+
+def test_vaults_that_disagree_about_the_price_are_named() -> None:
+    seen = snapshot(source(), source(name="other", spot=Decimal(2600)))
+    decision = guard(rebalance("5"), EXPOSED, seen, limits(), Mode.ACTIVE)
+    assert code(decision) == "PRICE_GAP"
+    assert "the spot of other 2600" in decision.text
 
 
 def test_an_order_without_an_outcome_lets_no_other_pass_and_is_named() -> None:

@@ -17,7 +17,7 @@ import pytest
 import structlog
 from builders import decided, exposure
 
-from bot.core.model import Band, Bound, Hold, Wake
+from bot.core.model import Band, Bound, Hold, Outcome, OutcomeState, Wake
 from bot.errors import TransientError
 from bot.log import set_up_logs
 from bot.scheduler import ALERT_AFTER, Runner
@@ -190,6 +190,7 @@ class Scripted:
         self.spot: Decimal | Exception = Decimal(2000)
         self.wake = Wake(None, None)
         self.exposure = exposure(0.0)
+        self.outcome: Outcome | None = None
         self.now = 1000.0
 
     def tick(self, book: Any) -> Any:
@@ -199,7 +200,7 @@ class Scripted:
             raise answer
         decision = Hold("INSIDE_BAND", "nothing to do", band=Band(-1.0, 1.0))
         record = replace(decided(), wake=self.wake, exposure=self.exposure, decision=decision)
-        return SimpleNamespace(again_in_s=answer, record=record)
+        return SimpleNamespace(again_in_s=answer, record=record, outcome=self.outcome)
 
     def watch(self, book: Any) -> Decimal:
         self.looks += 1
@@ -279,6 +280,23 @@ def test_it_looks_as_often_as_it_is_told_and_not_at_all_for_zero(
     runner.visit()
     visited(desk, runner, 59.5)
     assert desk.looks == looks
+
+
+def test_a_price_at_the_edge_does_not_wake_a_book_for_ever(desk: Any) -> None:
+    desk.wake, desk.spot = Wake(Decimal(1990), Decimal(2010)), Decimal(2010)
+    runner = Runner(desk, 60, 2)
+    runner.visit()
+    visited(desk, runner, 60)
+    assert desk.ticks <= 11
+
+
+@pytest.mark.parametrize("state", [OutcomeState.DEAD, OutcomeState.PENDING, OutcomeState.PARTIAL])
+def test_it_waits_for_no_price_of_a_hedge_that_was_not_made(desk: Any, state: OutcomeState) -> None:
+    desk.wake, desk.spot, desk.outcome = Wake(Decimal(1990), None), Decimal(1), Outcome(state)
+    runner = Runner(desk, 60, 2)
+    runner.visit()
+    visited(desk, runner, 30)
+    assert (desk.ticks, desk.looks) == (1, 0)
 
 
 def test_it_waits_for_no_price_of_a_tick_that_failed(desk: Any) -> None:

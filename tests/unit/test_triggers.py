@@ -5,12 +5,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from builders import NOW, TARGET, decided, exposure, measured, option, snapshot, source, venue_state
+from builders import NOW, TARGET, WEEK, decided, exposure, measured, option, snapshot, source, venue_state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core.greeks import price_book
-from bot.core.model import Band, Hold, PriceBand, Rebalance, Snapshot, Wake
+from bot.core.model import Band, Hold, Mode, PriceBand, Rebalance, Snapshot, Wake
+from bot.core.target import Numeraire, Target
 from bot.core.triggers import FARTHEST, wake_of
 
 SHORT = (option("-10"), option("-4", strike="2300", is_call=False), option("6", strike="1800"))
@@ -25,7 +26,8 @@ def hedged(*positions: Any, off: str = "0", **changes: Any) -> Snapshot:
 
 def at(seen: Snapshot, spot: Decimal) -> Snapshot:
     """The same book at another price."""
-    return replace(seen, spot=spot, venue=replace(seen.venue, index=spot, mark=spot))
+    sources = tuple(replace(vault, spot=spot) for vault in seen.sources)
+    return replace(seen, spot=spot, sources=sources, venue=replace(seen.venue, index=spot, mark=spot))
 
 
 def would_trade(seen: Snapshot, spot: Decimal) -> bool:
@@ -64,6 +66,43 @@ def test_it_is_the_nearest_crossing_that_counts() -> None:
     wake = look(seen)
     assert wake.up is not None
     assert wake.up < 2040
+
+
+@pytest.mark.parametrize("mode", [Mode.HALTED, Mode.REDUCING])
+def test_where_an_order_is_held_back_no_price_wakes_the_book_again(mode: Mode) -> None:
+    held = decided(snapshot(), mode)
+    assert isinstance(held.decision, Hold)
+    assert held.wake == Wake(None, None)
+
+
+@pytest.mark.parametrize("spot", ["1.0", "1.1937", "0.0213", "61234.5"])
+def test_prices_of_any_size_are_waited_for_on_their_own_side(spot: str) -> None:
+    price = Decimal(spot)
+    calls = option("-20", strike=str(price), expiry=NOW + WEEK)
+    bare = snapshot(
+        source(calls, spot=price), spot=price, venue=venue_state(mark=price, index=price, curve=())
+    )
+    here = Hold("INSIDE_BAND", "", band=Band(-1.0, 1.0))
+    exposed = replace(measured(bare), gap_lo=0.0, gap_hi=0.0)
+    wake = wake_of(bare, price_book(bare, TARGET), exposed, TARGET, here)
+    assert wake.down is not None
+    assert wake.up is not None
+    assert wake.down < price < wake.up
+    assert not wake.crossed(price)
+
+
+def test_a_book_kept_in_coins_waits_for_the_prices_that_move_its_own_delta() -> None:
+    coin = Target(hedge_holdings=False, numeraire=Numeraire.COIN)
+    seen = snapshot(source(option("-50", strike="1500")))
+    exposed = measured(seen, coin)
+    moved = [measured(at(seen, Decimal(spot)), coin).gap_lo for spot in (1999, 2001)]
+    assert exposed.gap_gamma == pytest.approx((moved[1] - moved[0]) / 2, rel=1e-3)
+    inside = Hold("INSIDE_BAND", "", band=Band(exposed.gap_lo - 0.5, exposed.gap_lo + 0.5))
+    wake = wake_of(seen, price_book(seen, coin), exposed, coin, inside)
+    for price in (wake.down, wake.up):
+        assert price is not None
+        there = measured(at(seen, price), coin).gap_lo - exposed.gap_lo
+        assert abs(there) == pytest.approx(0.5, rel=0.05)
 
 
 def test_a_book_that_no_price_moves_waits_for_none() -> None:
