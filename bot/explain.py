@@ -161,7 +161,8 @@ def replay_view(rows: Sequence[Replayed]) -> RenderableType:
         f"recorded {summary['trades_recorded']} trades of {summary['turnover_recorded']} units, "
         f"these rules {summary['trades_again']} of {summary['turnover_again']}"
     )
-    return Group(table, Panel(words, title="Replay", title_align="left", box=box.ROUNDED))
+    panel = Panel(words, title="Replay", title_align="left", box=box.ROUNDED)
+    return Group(table, panel) if table.row_count else panel
 
 
 def replay_json(rows: Sequence[Replayed]) -> dict[str, Any]:
