@@ -582,3 +582,61 @@ def time_value(
     """`_time_value` for one option: its time value, its intrinsic value and the lower discounted leg, in USD;
     and the distance of the forward from the strike, |ln(F/K)|."""
     return _time_value(price, spot, strike, years, rate, carry, is_call)
+
+
+@compiled
+def revalue_loop(
+    spot: FloatArray,
+    vol_factor: FloatArray,
+    vol_shift: FloatArray,
+    passed: FloatArray,
+    strike: FloatArray,
+    left: FloatArray,
+    window: FloatArray,
+    vol: FloatArray,
+    rate: FloatArray,
+    is_call: BoolArray,
+    size: FloatArray,
+    value: FloatArray,
+    delta: FloatArray,
+) -> int:
+    """Fills `value` (USD) and `delta` (units), both (M,), of a whole book in M scenarios; returns how many prices of
+    one option in one scenario are unsound: then the sums mean nothing.
+
+    A scenario is a `spot` in USD, vols that are `vol_factor` times their own plus `vol_shift` and never below zero, and
+    `passed` seconds, (M,) each. The options, (n,) each, have `left` seconds to expiry now and settle by the average of
+    `window` seconds (`bot.pricing.settlement.effective_years`); `size` is in options. The sum runs in the order of
+    the options, whatever M is.
+    """
+    count = len(spot)
+    # One buffer, for the reason that `greeks_loop` gives.
+    work = np.empty(6 * _BLOCK)
+    bad = 0
+    for start in range(0, count, _BLOCK):
+        block = min(_BLOCK, count - start)
+        for j in range(block):
+            work[j] = spot[start + j]
+            work[_BLOCK + j] = vol_factor[start + j]
+            work[2 * _BLOCK + j] = vol_shift[start + j]
+            work[3 * _BLOCK + j] = passed[start + j]
+            work[4 * _BLOCK + j] = 0.0
+            work[5 * _BLOCK + j] = 0.0
+        for i in range(len(strike)):
+            k, r, own, time, wide, held = strike[i], rate[i], vol[i], left[i], window[i], size[i]
+            sign = 1.0 if is_call[i] else -1.0
+            for j in range(block):
+                s = work[j]
+                v = own * work[_BLOCK + j] + work[2 * _BLOCK + j]
+                v = 0.0 if v <= 0.0 else v
+                rest = time - work[3 * _BLOCK + j]
+                rest = 0.0 if rest <= 0.0 else rest
+                years = (rest - 2.0 * wide / 3.0 if rest >= wide else rest / 3.0) / 31_536_000.0
+                if not _is_sound(s, k, years, v, r, 0.0):
+                    bad += 1
+                a = _greeks_of_one(s, k, years, v, r, 0.0, sign)
+                work[4 * _BLOCK + j] += held * a[0]
+                work[5 * _BLOCK + j] += held * a[1]
+        for j in range(block):
+            value[start + j] = work[4 * _BLOCK + j]
+            delta[start + j] = work[5 * _BLOCK + j]
+    return bad

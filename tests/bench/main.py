@@ -12,6 +12,7 @@ from typing import Any
 
 import policies
 import pricing
+import scenario
 import ticks
 from rich.console import Console
 from rich.table import Table
@@ -32,6 +33,7 @@ def main() -> None:
     for count in (100, 10_000):
         name = f"decision_ms_{count}"
         figures |= step(f"a decision of {count} positions", lambda n=name, c=count: {n: ticks.decision_ms(c)})
+    figures |= step("a grid of scenarios", scenario.speed)
     figures |= step("ticks on the local chain", ticks.requests)
     waking = ticks.waking(figures["tick_requests_idle"], figures["look_requests"])
     figures["waking"] = waking
