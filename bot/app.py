@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+import structlog
 from eth_utils.address import to_checksum_address
 from pydantic import SecretStr
 
@@ -13,10 +14,13 @@ from bot.chain.client import Client, Provider, ProviderRules
 from bot.chain.contracts import contract
 from bot.chain.mandate import Mandate
 from bot.chain.sender import FeeRules, Sender
-from bot.chain.signer import signer_from_key, signer_from_keystore
+from bot.chain.signer.kms import kms_client, signer_from_kms
+from bot.chain.signer.local import keystore_address, signer_from_key, signer_from_keystore
+from bot.chain.signer.web3signer import Web3SignerAt, signer_from_web3signer
 from bot.config import Config
 from bot.config.books import (
     BookConfig,
+    ChainlinkConfig,
     ConstantVols,
     CurieConfig,
     DeribitVols,
@@ -25,7 +29,14 @@ from bot.config.books import (
     VaultVols,
     VolsConfig,
 )
-from bot.config.chains import ChainConfig, KeySigner, KeystoreSigner, WatchSigner
+from bot.config.chains import (
+    ChainConfig,
+    KeySigner,
+    KeystoreSigner,
+    KmsSigner,
+    WatchSigner,
+    Web3Signer,
+)
 from bot.config.policies import (
     DeltaBandConfig,
     IntervalConfig,
@@ -38,6 +49,8 @@ from bot.config.policies import (
 )
 from bot.core.decision import Rules
 from bot.core.fees import FeeCap
+from bot.core.limits import Limits
+from bot.core.model import Mode
 from bot.core.policy import (
     DeltaBand,
     Interval,
@@ -47,21 +60,25 @@ from bot.core.policy import (
     WhalleyWilmott,
     Zakamouline,
 )
-from bot.core.risk import Limits
 from bot.core.risk_target import Aversion, DailyError, DailyErrorOfNav, Risk
 from bot.core.target import Doubts, Target
 from bot.desk import Desk
 from bot.errors import ConfigError
+from bot.feeds.chainlink import ChainlinkFeed, SequencerFeed
 from bot.ledger import SqlLedger, open_ledger
 from bot.options.lyra import LyraAddresses, LyraSource
-from bot.ports import Clock, PerpVenue, SignedTx, Signer, UnsignedTx, VolSource
-from bot.venues.curie import CurieAddresses, CurieVenue
+from bot.ports import Clock, PerpVenue, PriceFeed, SignedTx, Signer, UnsignedTx, VolSource
+from bot.private import hidden_answer
+from bot.venues.curie import CurieAddresses, CurieVenue, Delegation
 from bot.venues.paper import PaperVenue
 from bot.vols.constant import ConstantVol
 from bot.vols.deribit import DeribitVol
 from bot.vols.table import TableVol
 
+log = structlog.get_logger("vaultkeel.app")
+
 WEI_PER_GWEI = Decimal(10) ** 9
+MODES = {"reduce": Mode.REDUCING, "halt": Mode.HALTED}
 
 
 class SystemClock:
@@ -88,13 +105,14 @@ class ChainClock:
 
 @dataclass(frozen=True, slots=True)
 class WatchOnly:
-    """An address without its key."""
+    """An address without its key, and `why` the key isn't there."""
 
     address: str
+    why: str = "its key is not configured"
 
     def sign(self, tx: UnsignedTx) -> SignedTx:  # noqa: ARG002 - the port's signature
         """Always a ConfigError: there is no key."""
-        raise ConfigError(f"signer: {self.address} is watched only, its key is not configured")
+        raise ConfigError(f"signer: {self.address} is watched only, {self.why}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +134,11 @@ def build(config: Config, *, trades: bool = False) -> App:
 
     An app that `trades` holds the ledger alone.
     """
-    signer = make_signer(config)
+    signer = make_signer(config, signs=trades)
     clients = {name: make_client(name, chain) for name, chain in config.chains.items()}
     ledger = open_ledger(config.ledger, trades=trades)
     for name, chain in config.chains.items():
-        ledger.bind(name, chain.chain_id, chain.instance, signer.address)
+        ledger.bind(name, chain.chain_id, chain.instance, bound_account(config, signer))
     chains = {name: make_access(clients[name], chain) for name, chain in config.chains.items()}
     books = tuple(make_book(config, book, clients[book.venue.chain], ledger, signer) for book in config.books)
     clock: Clock = (
@@ -129,15 +147,45 @@ def build(config: Config, *, trades: bool = False) -> App:
     return App(config, Desk(chains, books, ledger, clock), ledger, signer.address)
 
 
-def make_signer(config: Config) -> Signer:
-    """The configured signer."""
+def bound_account(config: Config, signer: Signer) -> str:
+    """Whom a ledger belongs to: the signer, and whose position it trades where that is another's."""
+    trader = config.books[0].venue.trader  # the books share it
+    return signer.address if trader is None else f"{signer.address} for {trader}"
+
+
+def make_signer(config: Config, *, signs: bool = True) -> Signer:
+    """The configured signer. ConfigError where it can't be had, or doesn't sign as its address.
+
+    What never `signs` asks no service and no person for a key whose address is known: an account can be halted while
+    its KMS is down.
+    """
     match config.signer:
         case KeySigner(key=key):
-            return signer_from_key(key.get_secret_value())
-        case KeystoreSigner(keystore=path, password=password):
+            signer = signer_from_key(key.get_secret_value())
+            if signs and structlog.is_configured():  # else it would go to standard output, beside the result
+                log.warning("the signing key lies in the clear", kind="key", safer="see docs/custody.md")
+            return signer
+        case KeystoreSigner(keystore=path, password="prompt"):
+            named = "" if signs else keystore_address(path)
+            if named:
+                return WatchOnly(named, "this command signs nothing")
+            instead = "signer.password can name a file or a variable instead"
+            return signer_from_keystore(path, hidden_answer(f"Password of {path}", instead))
+        case KeystoreSigner(keystore=path, password=SecretStr() as password):
             return signer_from_keystore(path, password.get_secret_value())
+        case Web3Signer(address=address) | KmsSigner(address=address) if not signs:
+            return WatchOnly(address, "this command signs nothing")
+        case Web3Signer() as at:
+            files = at.ca_file, at.client_cert, at.client_key
+            service = Web3SignerAt(at.url.get_secret_value(), at.timeout_s, *files)
+            return signer_from_web3signer(service, at.address)
+        case KmsSigner() as kms:
+            endpoint = "" if kms.endpoint is None else kms.endpoint.get_secret_value()
+            client = kms_client(kms.region, endpoint, kms.timeout_s, kms.tries)
+            return signer_from_kms(client, kms.key_id, kms.address)
         case WatchSigner(address=address):
             return WatchOnly(to_checksum_address(address))
+    raise TypeError(f"no signer is of the kind {config.signer.kind}")
 
 
 def make_client(name: str, chain: ChainConfig) -> Client:
@@ -161,6 +209,7 @@ def make_client(name: str, chain: ChainConfig) -> Client:
 
 def make_access(client: Client, chain: ChainConfig) -> ChainAccess:
     """One chain as the desk reads it."""
+    feed = chain.sequencer_feed
     return ChainAccess(
         client=client,
         multicall=contract("multicall3", chain.multicall),
@@ -169,6 +218,7 @@ def make_access(client: Client, chain: ChainConfig) -> ChainAccess:
         call_gas=chain.call_gas,
         min_tip_wei=int(chain.min_tip_gwei * WEI_PER_GWEI),
         native_usd=None if chain.native_usd == "underlying" else chain.native_usd,
+        sequencer=None if feed is None else SequencerFeed(client.chain, feed, chain.sequencer_grace_s),
     )
 
 
@@ -201,21 +251,40 @@ def make_book(config: Config, book: BookConfig, client: Client, ledger: SqlLedge
         sources=tuple(make_source(source) for source in book.sources),
         vols=make_vols(book.vols),
         venue=venue,
-        rules=make_rules(book, config.interval_s),
+        rules=make_rules(config, book),
         order_ttl_s=book.limits.order_ttl_s,
         sender=Sender(client, ledger, signer, mandate, fees),
         paper=config.mode == "paper",
+        feeds=tuple(make_feed(feed, book.venue.chain) for feed in book.feeds),
+        then={code: MODES[mode] for code, mode in (book.limits.then | config.limits.then).items()},
     )
 
 
-def make_rules(book: BookConfig, interval_s: int) -> Rules:
+def make_feed(feed: ChainlinkConfig, chain: str) -> PriceFeed:
+    """A second source of the spot, on `chain` where it names none."""
+    return ChainlinkFeed(feed.name, feed.chain or chain, feed.address, feed.heartbeat_s)
+
+
+def make_limits(config: Config, book: BookConfig) -> Limits:
+    """What a book's orders may do and use up, alone and with all others."""
+    given = {field for field in Limits.__slots__ if field in type(book.limits).model_fields}
+    return Limits(
+        **{field: getattr(book.limits, field) for field in given},
+        min_order=book.policy.min_trade,
+        max_order_gas_usd=config.chains[book.venue.chain].max_gas_usd,
+        budgets=book.limits.budgets(),
+        in_all=config.limits.budgets(),
+    )
+
+
+def make_rules(config: Config, book: BookConfig) -> Rules:
     """By which a book is measured and decided."""
     return Rules(
         target=Target(**dict(book.target)),
         doubts=Doubts(**dict(book.doubts)),
         policy=make_policy(book.policy),
-        limits=Limits(**{field: getattr(book.limits, field) for field in Limits.__slots__}),
-        interval_s=interval_s,
+        limits=make_limits(config, book),
+        interval_s=config.interval_s,
     )
 
 
@@ -267,6 +336,13 @@ def make_source(source: LyraConfig) -> LyraSource:
 
 
 def make_curie(venue: CurieConfig, account: str) -> CurieVenue:
-    """The account's position in the configured Curie market."""
+    """The configured Curie market, traded by `account` for itself or for the configured trader."""
     addresses = CurieAddresses(**{field: getattr(venue, field) for field in CurieAddresses.__slots__})
-    return CurieVenue(venue.name, venue.chain, account, addresses, venue.lot)
+    delegation = None
+    if venue.trader is not None and venue.delegate_approval is not None:
+        if venue.trader == account:
+            raise ConfigError(
+                f"{venue.name}: trader is the signer itself, who needs no approval: leave it out"
+            )
+        delegation = Delegation(venue.trader, venue.delegate_approval)
+    return CurieVenue(venue.name, venue.chain, account, addresses, venue.lot, delegation)

@@ -1,18 +1,23 @@
 """A book and the chains that it lives on: everything that a tick needs, put together by `bot.app`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from bot.chain.client import Client
 from bot.chain.contracts import Contract
 from bot.chain.sender import Sender
 from bot.core.decision import Rules
-from bot.ports import OptionSource, Part, PerpVenue, VolSource
+from bot.core.model import Mode
+from bot.ports import OptionSource, Part, PerpVenue, PriceFeed, UptimeFeed, VolSource
 
 
 @dataclass(frozen=True, slots=True)
 class ChainAccess:
-    """One chain as the desk reads it. `native_usd` is None where gas is paid in the book's underlying."""
+    """One chain as the desk reads it. `native_usd` is None where gas is paid in the book's underlying.
+
+    `sequencer` is None where the chain has none, or its feed is not configured.
+    """
 
     client: Client
     multicall: Contract
@@ -21,11 +26,15 @@ class ChainAccess:
     call_gas: int
     min_tip_wei: int
     native_usd: Decimal | None
+    sequencer: UptimeFeed | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """One underlying, with everything that a tick of it needs. `vols` is None where the vaults' own vols are used."""
+    """One underlying, with everything that a tick of it needs. `vols` is None where the vaults' own vols are used.
+
+    `then` is the mode that a Hold of some code moves the account to.
+    """
 
     name: str
     underlying: str
@@ -36,8 +45,10 @@ class Book:
     order_ttl_s: int
     sender: Sender
     paper: bool
+    feeds: tuple[PriceFeed, ...] = ()
+    then: Mapping[str, Mode] = field(default_factory=dict)
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """Everything of the book that is read on a chain, the venue last."""
-        return (*self.sources, self.venue)
+        """Everything of the book that is read on a chain: sources, venue, feeds."""
+        return (*self.sources, self.venue, *self.feeds)

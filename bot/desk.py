@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 
 import structlog
 
@@ -24,6 +24,8 @@ from bot.core.model import (
     Rebalance,
     Snapshot,
 )
+from bot.core.orders import Order, price_bound
+from bot.core.risk import recheck
 from bot.core.units import WEI_PER_NATIVE
 from bot.errors import Halt, OrderRejected, OutcomeUnknown, TransientError
 from bot.observer import Observer
@@ -38,7 +40,7 @@ from bot.ports import (
 log = structlog.get_logger("vaultkeel.desk")
 
 SOON_S = 2
-PRICE_STEP = Decimal("0.000001")
+SEVERITY = (Mode.ACTIVE, Mode.REDUCING, Mode.HALTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ class Desk:
             why=record.decision.text,
         )
         if isinstance(record.decision, Hold):
+            self._escalate(book, record.decision)
             return Tick(tick_id, record, None, None, SOON_S if waiting else None)
         return self._act(book, record, tick_id)
 
@@ -178,7 +181,7 @@ class Desk:
         intent = make_intent(book, record.snapshot, decision)
         self.ledger.intend(intent, tick_id)
         try:
-            outcome = self._place(book, record.snapshot, intent)
+            outcome = self._place(book, record, intent)
         except OrderRejected as error:
             outcome = Outcome(OutcomeState.DEAD, str(error))
             self.ledger.resolve(intent.key, outcome, Decimal(0), self._clock.now())
@@ -186,11 +189,20 @@ class Desk:
         again = next_visit(decision, outcome, record.snapshot.venue.clip_interval_s)
         return Tick(tick_id, record, outcome, intent.key, again)
 
+    def _escalate(self, book: Book, hold: Hold) -> None:
+        """Moves the account to the mode that the configuration names for a Hold, never to a milder one."""
+        wanted, mode = book.then.get(hold.code), self.ledger.mode(book.venue.account)
+        if wanted is None or SEVERITY.index(wanted) <= SEVERITY.index(mode):
+            return
+        why = f"{hold.code}: {hold.text}"
+        self.ledger.set_mode(book.venue.account, wanted, why, self._clock.now())
+        log.error("a limit changed the mode", mode=wanted.value, why=why)
+
     def compare(self, book: Book) -> tuple[reconcile.Position, int]:
         """The ledger's idea of the book's position beside the venue's, and the block that the latter was read at."""
         snapshot = self._observer.observe(book)
         block = primary_block(snapshot.blocks, book.venue.chain)
-        return reconcile.position(self.ledger, snapshot.venue), block.number
+        return reconcile.position(self.ledger, book.venue.account, snapshot.venue), block.number
 
     def cancel(self, book: Book, order: OpenIntent) -> None:
         """Sends a no-op at an order's nonce now. OutcomeUnknown where the node leaves a doubt."""
@@ -204,7 +216,7 @@ class Desk:
         """
         book.sender.check_nonces()
         now, block = self._clock.now(), primary_block(snapshot.blocks, book.venue.chain)
-        found = reconcile.position(self.ledger, snapshot.venue)
+        found = reconcile.position(self.ledger, book.venue.account, snapshot.venue)
         baseline = reconcile.begin(self.ledger, found, block.number, now)
         if found.agrees:
             return
@@ -212,11 +224,15 @@ class Desk:
         changes = self._observer.ask(book.venue.chain, block, reader)
         reconcile.settle(self.ledger, found, changes, block.number, now)
 
-    def _place(self, book: Book, snapshot: Snapshot, intent: Intent) -> Outcome:
+    def _place(self, book: Book, record: Decided, intent: Intent) -> Outcome:
         """Prepares, checks and sends. OrderRejected only where nothing was signed."""
+        snapshot = record.snapshot
         call = book.venue.prepare(intent, snapshot.venue)
+        order = book.venue.decode(call, snapshot.venue)
+        check_same(order, intent)
         prepared = book.sender.preflight(book.venue, call)
         transaction = book.sender.unsigned(prepared, snapshot.native_usd)
+        self._check_limits(book, record, order, Decimal(transaction.gas * transaction.max_fee_wei))
         if book.paper:
             fill = book.venue.expected(intent, snapshot.venue, prepared.returned)
             outcome = Outcome(OutcomeState.PAPER, "recorded, not sent", fill)
@@ -236,6 +252,21 @@ class Desk:
         outcome_now = self._settle(book, ours[0], book.sender.wait(ours[0]))
         return outcome_now or Outcome(OutcomeState.PENDING, "sent, not mined yet")
 
+    def _check_limits(self, book: Book, record: Decided, order: Order, gas_wei: Decimal) -> None:
+        """The limits once more, on what the bytes to be signed would trade. OrderRejected with the limit's code."""
+        mode, limits = self.ledger.mode(book.venue.account), book.rules.limits
+        hold = recheck(order, gas_wei / WEI_PER_NATIVE, record.exposure, record.snapshot, limits, mode)
+        if hold is not None:
+            self._escalate(book, hold)
+            raise OrderRejected(f"{hold.code}: {hold.text}")
+
+
+def check_same(order: Order, intent: Intent) -> None:
+    """OrderRejected where the prepared bytes mean another order than the intent."""
+    meant = Order(intent.size, intent.price_bound, intent.deadline)
+    if order != meant:
+        raise OrderRejected(f"the prepared call means another order than was decided: {order}, not {meant}")
+
 
 def make_intent(book: Book, snapshot: Snapshot, decision: Rebalance) -> Intent:
     """The order for a decision. Its key follows from the blocks that were read and the position on them, so that a book
@@ -246,14 +277,6 @@ def make_intent(book: Book, snapshot: Snapshot, decision: Rebalance) -> Intent:
     blocks = [block.hash for block in snapshot.blocks]
     state = f"{book.name}:{blocks}:{snapshot.venue.position.size}:{snapshot.in_flight}:trade:0"
     key = hashlib.sha256(state.encode()).hexdigest()[:24]
-    costs = costs_of(snapshot)
-    buys = decision.size > 0
-    worse = (
-        (1 + book.rules.limits.max_slippage) * (1 + costs.fee_ratio)
-        if buys
-        else (1 - book.rules.limits.max_slippage) * (1 - costs.fee_ratio)
-    )
-    bound = costs.average_price(decision.size) * worse
     return Intent(
         key=key,
         book=book.name,
@@ -261,7 +284,7 @@ def make_intent(book: Book, snapshot: Snapshot, decision: Rebalance) -> Intent:
         market=snapshot.venue.position.market,
         kind=IntentKind.TRADE,
         size=decision.size,
-        price_bound=bound.quantize(PRICE_STEP, rounding=ROUND_FLOOR if buys else ROUND_CEILING),
+        price_bound=price_bound(costs_of(snapshot), decision.size, book.rules.limits.max_slippage),
         deadline=primary_block(snapshot.blocks, book.venue.chain).timestamp + book.order_ttl_s,
         reference_price=snapshot.venue.mark,
     )

@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 
 from bot.book import Book, ChainAccess
 from bot.chain.reads import drive, look
-from bot.core.learning import taught
 from bot.core.model import BlockRef, Snapshot, SourceState, VolsUsed
+from bot.core.units import from_raw
 from bot.errors import ConfigError, DataError, TransientError
 from bot.ports import Clock, Ledger, Reader, VolSource, primary_block
 from bot.pricing.surface import Surface
+from bot.spending import accounted
 
 T = TypeVar("T")
 
@@ -45,6 +46,11 @@ class Observer:
         readers: dict[str, list[Reader[Any]]] = {}
         for part in book.parts:
             readers.setdefault(part.chain, []).append(part.read())
+        guarded = [chain for chain in readers if self._chains[chain].sequencer is not None]
+        for chain in guarded:
+            readers[chain] += (feed.read() for feed in (self._chains[chain].sequencer,) if feed)
+        if book.rules.limits.min_native is not None:
+            readers[book.venue.chain].append(self._native(book))
         blocks: list[BlockRef] = []
         states: dict[str, list[Any]] = {}
         for chain, wanted in readers.items():
@@ -54,6 +60,9 @@ class Observer:
             states[chain] = drive(access.client, access.multicall, block, wanted, access.call_gas)
         sources = tuple(states[source.chain].pop(0) for source in book.sources)
         venue = states[book.venue.chain].pop(0)
+        feeds = tuple(states[feed.chain].pop(0) for feed in book.feeds)
+        sequencers = tuple(states[chain].pop(0) for chain in guarded)
+        native = states[book.venue.chain].pop(0) if book.rules.limits.min_native is not None else None
         spot = sources[0].spot
         sources, vols = with_vols(book.vols, sources, tuple(blocks), self._clock.now())
         access = self._chains[book.venue.chain]
@@ -74,10 +83,17 @@ class Observer:
             in_flight=sum(in_flight, Decimal(0)),
             open_order=open_orders[0].intent.key if open_orders else "",
             last_trade=self._ledger.last_trade(book.name, paper=book.paper),
+            feeds=feeds,
+            sequencers=sequencers,
+            native=native,
+            paper=book.paper,
         )
-        if book.rules.target.convention != "minimum_variance":
-            return snapshot
-        return replace(snapshot, fit=taught(self._ledger.last_snapshot(book.name), snapshot))
+        return accounted(self._ledger, book, snapshot, open_orders)
+
+    def _native(self, book: Book) -> Reader[Decimal]:
+        """What the signing account holds of the gas coin, asked of Multicall3 in the round that is asked anyway."""
+        (wei,) = yield [self._chains[book.venue.chain].multicall.call("getEthBalance", book.venue.account)]
+        return from_raw(wei, 18)
 
     def watch(self, book: Book) -> Decimal:
         """The book's spot alone, in one request."""
@@ -110,7 +126,7 @@ class Observer:
     def _verify_chain(self, book: Book, chain: str) -> BlockRef:
         access = self._chains[chain]
         addresses = {f"chains.{chain}.multicall": access.multicall.address}
-        for part in book.parts:
+        for part in (*book.parts, *([access.sequencer] if access.sequencer else [])):
             if part.chain == chain:
                 addresses |= {f"{part.name}.{field}": address for field, address in part.contracts().items()}
         chain_id, head, has_code = access.client.opening(list(addresses.values()))

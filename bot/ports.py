@@ -9,18 +9,24 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
+from bot.core.attribution import TradeDone
 from bot.core.decision import Decided
 from bot.core.model import (
     BlockRef,
+    Exposure,
+    FeedPrice,
     Fill,
     Intent,
     LastTrade,
     Mode,
     Outcome,
+    SequencerState,
     Snapshot,
     SourceState,
+    Spent,
     VenueState,
 )
+from bot.core.orders import Order
 from bot.pricing.surface import Surface
 
 
@@ -176,6 +182,50 @@ class OptionSource(Protocol):
         ...
 
 
+class PriceFeed(Protocol):
+    """A second source for the spot."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
+
+    @property
+    def chain(self) -> str:
+        """The configured chain's name."""
+        ...
+
+    def read(self) -> Reader[FeedPrice]:
+        """Its price. Raises DataError where it has none."""
+        ...
+
+    def contracts(self) -> dict[str, str]:
+        """Addresses that must hold code, by the name of their configuration field."""
+        ...
+
+
+class UptimeFeed(Protocol):
+    """Whether a chain's sequencer runs."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
+
+    @property
+    def chain(self) -> str:
+        """The configured chain's name."""
+        ...
+
+    def read(self) -> Reader[SequencerState]:
+        """The sequencer's state."""
+        ...
+
+    def contracts(self) -> dict[str, str]:
+        """Addresses that must hold code, by the name of their configuration field."""
+        ...
+
+
 class VolSource(Protocol):
     """Vols from elsewhere than the vaults themselves."""
 
@@ -204,7 +254,10 @@ class PerpVenue(Protocol):
 
     @property
     def account(self) -> str:
-        """The address that trades."""
+        """The address that signs: orders, nonces and the mode are the ledger's under it.
+
+        Whose position it trades is in the state that `read` returns, and may be another's who approved it.
+        """
         ...
 
     def read(self) -> Reader[VenueState]:
@@ -213,6 +266,10 @@ class PerpVenue(Protocol):
 
     def prepare(self, intent: Intent, state: VenueState) -> TxCall:
         """Calldata with the price bound and the deadline of `intent`. Signs and sends nothing."""
+        ...
+
+    def decode(self, call: TxCall, state: VenueState) -> Order:
+        """What a prepared call would trade, read back from its bytes. OrderRejected where it is no order of ours."""
         ...
 
     def expected(self, intent: Intent, state: VenueState, returned: bytes) -> Fill:
@@ -274,6 +331,15 @@ class OpenIntent:
     attempts: tuple[AttemptRow, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class LastTick:
+    """A book's newest tick: what it saw and measured."""
+
+    id: int
+    snapshot: Snapshot
+    exposure: Exposure
+
+
 class Ledger(Protocol):
     """What must survive a crash. Every write is committed when the call returns."""
 
@@ -281,8 +347,19 @@ class Ledger(Protocol):
         """The new tick's id."""
         ...
 
-    def last_snapshot(self, book: str) -> Snapshot | None:
-        """The snapshot of the book's newest tick."""
+    def last_tick(self, book: str) -> LastTick | None:
+        """The book's newest tick."""
+        ...
+
+    def settled_since(self, tick_id: int) -> tuple[tuple[TradeDone, ...], Decimal]:
+        """What was filled for a tick's book since that tick was recorded, and the gas paid for it in USD."""
+        ...
+
+    def spent(self, book: str | None, now: int, *, paper: bool) -> Spent:
+        """What the orders that have an outcome used up by `now`, of one book, or of all for None.
+
+        On paper recorded orders count too.
+        """
         ...
 
     def last_trade(self, book: str, *, paper: bool) -> LastTrade | None:
@@ -382,7 +459,7 @@ class Ledger(Protocol):
         ...
 
 
-Part = OptionSource | PerpVenue
+Part = OptionSource | PerpVenue | PriceFeed
 """Whatever is read on a chain."""
 
 

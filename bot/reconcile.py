@@ -14,9 +14,13 @@ log = structlog.get_logger("vaultkeel.reconcile")
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One market's position, as the ledger expects it and as the venue has it, in units of the underlying."""
+    """One market's position, as the ledger expects it and as the venue has it, in units of the underlying.
+
+    `account` signs for it, and is what the ledger keeps it under; `holder` is whose it is on the venue.
+    """
 
     account: str
+    holder: str
     market: str
     expected: Decimal
     actual: Decimal
@@ -27,10 +31,11 @@ class Position:
         return self.expected == self.actual
 
 
-def position(ledger: Ledger, state: VenueState) -> Position:
-    """Ledger and venue side by side."""
-    account, market = state.account, state.position.market
-    return Position(account, market, ledger.live_position(account, market), state.position.size)
+def position(ledger: Ledger, account: str, state: VenueState) -> Position:
+    """Ledger and venue side by side. `account` signs."""
+    market = state.position.market
+    expected = ledger.live_position(account, market)
+    return Position(account, state.account, market, expected, state.position.size)
 
 
 def begin(ledger: Ledger, found: Position, block: int, at: int) -> Baseline:
@@ -40,7 +45,7 @@ def begin(ledger: Ledger, found: Position, block: int, at: int) -> Baseline:
         return baseline
     if not found.agrees:
         raise Halt(
-            f"the account {found.account} has a position of {found.actual:+f} that the ledger doesn't know, which "
+            f"the account {found.holder} has a position of {found.actual:+f} that the ledger doesn't know, which "
             f"expects {found.expected:+f}: if it is right, run `vaultkeel adopt`"
         )
     why = "the first reconciliation"
@@ -60,7 +65,7 @@ def settle(ledger: Ledger, found: Position, changes: tuple[OutsideChange, ...], 
     if changes and explained and sum((c.size for c in changes), Decimal(0)) == difference:
         why = ", ".join(f"{c.reason} {c.size:+f} in {c.tx_hash}" for c in changes)
         ledger.adopt(found.account, found.market, found.actual, block, why, at)
-        log.error("position changed from outside", account=found.account, why=why)
+        log.error("position changed from outside", account=found.holder, why=why)
         return
     raise Halt(
         f"the venue has a position of {found.actual:+f}, the ledger expects {found.expected:+f}, and no event of the "

@@ -1,6 +1,7 @@
 """What a person sees of a result: rich tables and panels. No logic, no I/O but the console that it is given."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.core.decision import Decided
-from bot.core.model import Decision, Exposure, Mode, Outcome, PositionGreeks, Snapshot, Wake
+from bot.core.model import Decision, Exposure, Mode, Outcome, PositionGreeks, Privileges, Snapshot, Wake
 from bot.ports import OpenIntent
 from bot.simulate.measures import Rehearsal, Step, profit, usd
 
@@ -28,6 +29,7 @@ def status_view(
         positions_table(positions, exposure),
         delta_table(snapshot, exposure),
         venue_table(snapshot),
+        privileges_line(snapshot.venue.privileges),
         checks_table(exposure),
         decision_panel(record.decision, "What would be done now"),
         Text(f"It would trade at {wake_text(record.wake)}"),
@@ -127,6 +129,13 @@ def venue_table(snapshot: Snapshot) -> RenderableType:
     ):
         table.add_row(name, value)
     return table
+
+
+def privileges_line(privileges: Privileges | None) -> RenderableType:
+    """What the key may do on the venue."""
+    if privileges is None:
+        return Text("What the key may do is not known", style=QUIET)
+    return Text(privileges.in_words(), style=BAD if privileges.can_withdraw else GOOD)
 
 
 def checks_table(exposure: Exposure) -> RenderableType:
@@ -265,6 +274,7 @@ def record_json(record: Decided, positions: Sequence[PositionGreeks]) -> dict[st
         "venue": {
             "name": venue.name,
             "account": venue.account,
+            "privileges": privileges_json(venue.privileges),
             "position": str(venue.position.size),
             "mark_usd": str(venue.mark),
             "index_usd": str(venue.index),
@@ -280,6 +290,11 @@ def record_json(record: Decided, positions: Sequence[PositionGreeks]) -> dict[st
         "decision": decision_json(record.decision),
         "wake": wake_json(record.wake),
     }
+
+
+def privileges_json(privileges: Privileges | None) -> dict[str, Any] | None:
+    """What the key may do, for machines and in words."""
+    return None if privileges is None else asdict(privileges) | {"text": privileges.in_words()}
 
 
 def delta_json(exposure: Exposure) -> dict[str, Any]:

@@ -144,6 +144,8 @@ class Sender:
             self._push(order, powers, now, native_usd)
         except OutcomeUnknown as error:
             log.warning("order in doubt", intent=order.intent.key, why=str(error))
+        except OrderRejected as error:  # a signer that doesn't answer, say: the next tick tries again
+            log.warning("order can't be pushed", intent=order.intent.key, why=str(error))
         return None
 
     def cancel(self, order: OpenIntent, now: int, native_usd: Decimal) -> None:

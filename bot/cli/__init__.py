@@ -6,7 +6,7 @@ import sys
 import typer
 
 from bot import __version__
-from bot.cli import local, look, operate
+from bot.cli import keys, local, look, operate, propose, risk
 from bot.cli.shared import Json, people, show
 from bot.errors import VaultkeelError
 
@@ -37,6 +37,7 @@ for name, command in (
     ("run", operate.run),
     ("explain", look.explain),
     ("replay", look.replay),
+    ("risk", risk.risk),
     ("halt", operate.halt),
     ("reduce-only", operate.reduce_only),
     ("resume", operate.resume),
@@ -45,6 +46,8 @@ for name, command in (
     ("resolve", operate.resolve),
 ):
     app.command(name)(command)
+app.add_typer(keys.app, name="key")
+app.add_typer(propose.app, name="propose")
 
 
 def main() -> None:

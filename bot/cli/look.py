@@ -58,7 +58,7 @@ def replay(
     wanted = loaded.book(book)
     with history_of(ledger or loaded.ledger) as history:
         ticks = history.between(wanted.name, first, last)
-        rows = list(replayed(ticks, make_rules(wanted, loaded.interval_s)))
+        rows = list(replayed(ticks, make_rules(loaded, wanted)))
     if not rows:
         raise ConfigError(f"the ledger has no such tick of book {wanted.name}")
     show(views.replay_json(rows), views.replay_view(rows), as_json=as_json)

@@ -87,6 +87,7 @@ def intents(
     as_json: Json = False,
 ) -> None:
     """Shows what was meant, what was signed and sent for it, and what became of it."""
+    set_up_logs(as_json=as_json, level="warning")
     with opened(config) as bot:
         rows = [row for book in bot.desk.books for row in bot.ledger.orders(book.name)]
         wanted = [row for row in rows if not only_open or row["outcome"] in OPEN_OUTCOMES]
@@ -95,6 +96,7 @@ def intents(
 
 def adopt(config: ConfigFile = DEFAULT_CONFIG, yes: Yes = False, as_json: Json = False) -> None:
     """Takes the venue's position as right, after a person found out where the difference comes from."""
+    set_up_logs(as_json=as_json, level="warning")
     with opened(config, trades=True) as bot:
         for book in bot.desk.books:
             found, block = bot.desk.compare(book)
@@ -124,6 +126,7 @@ def resolve(
     as_json: Json = False,
 ) -> None:
     """Walks a person through an order without an outcome: shows it, cancels it, or takes a lost one as dead."""
+    set_up_logs(as_json=as_json, level="warning")
     with opened(config, trades=True) as bot:
         book, order = open_order(bot, key)
         people.print(render.order_panel(order))
@@ -144,6 +147,7 @@ def resolve(
 
 def set_mode(config: Path, mode: Mode, why: str, *, as_json: bool) -> None:
     """Writes the account's mode into the ledger."""
+    set_up_logs(as_json=as_json, level="warning")
     with opened(config) as bot:
         bot.ledger.set_mode(bot.account, mode, why, int(time.time()))
         show(

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
-from bot.config.fields import Address, Amount, FilePath, Model, NotNegative, Positive, Ratio, WebUrl, Whole
+from bot.config.fields import Address, Amount, FilePath, Model, NotNegative, Positive, WebUrl, Whole
+from bot.config.limits import LimitsConfig
 from bot.config.policies import PolicyConfig
 from bot.core.target import Numeraire
 from bot.pricing.conventions import Convention
@@ -28,7 +29,11 @@ class LyraConfig(Model):
 
 
 class CurieConfig(Model):
-    """A Perpetual Protocol v2 market as the hedging venue. `lot` in units of the underlying."""
+    """A Perpetual Protocol v2 market as the hedging venue. `lot` in units of the underlying.
+
+    With a `trader` the signer trades that account's position, as its delegate; `delegate_approval` is the contract that
+    holds the approval.
+    """
 
     kind: Literal["curie"]
     name: str
@@ -43,6 +48,14 @@ class CurieConfig(Model):
     base_token: Address
     pool: Address
     lot: Positive = Decimal("0.001")
+    trader: Address | None = None
+    delegate_approval: Address | None = None
+
+    @model_validator(mode="after")
+    def _whole_delegation(self) -> "CurieConfig":
+        if (self.trader is None) != (self.delegate_approval is None):
+            raise ValueError("trader and delegate_approval belong together: give both, or neither")
+        return self
 
 
 class VaultVols(Model):
@@ -107,16 +120,17 @@ class DoubtsConfig(Model):
     price: NotNegative = Decimal(0)
 
 
-class LimitsConfig(Model):
-    """Bounds that every order keeps. Sizes in units of the underlying, ratios as fractions, ages in seconds."""
+class ChainlinkConfig(Model):
+    """A Chainlink feed of the spot in USD; a price older than its `heartbeat_s` is not traded on.
 
-    max_order: Positive
-    max_position: Positive
-    max_price_gap: Ratio = Decimal("0.05")
-    max_slippage: Ratio = Decimal("0.005")
-    max_block_age_s: Whole = 120
-    max_vol_age_s: Whole = 3600
-    order_ttl_s: Whole = 120
+    It is on the venue's chain unless `chain` says otherwise.
+    """
+
+    kind: Literal["chainlink"]
+    name: str
+    address: Address
+    heartbeat_s: Whole
+    chain: str | None = None
 
 
 def _with_kind(policy: object) -> object:
@@ -136,3 +150,9 @@ class BookConfig(Model):
     venue: CurieConfig
     policy: Annotated[PolicyConfig, Field(discriminator="kind"), BeforeValidator(_with_kind)]
     limits: LimitsConfig
+    feeds: tuple[ChainlinkConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _something_can_be_traded(self) -> "BookConfig":
+        self.limits.check_against(self.policy.min_trade, self.venue.lot)
+        return self

@@ -1,7 +1,7 @@
 """The kinds of values that a configuration holds, each with the sentence that refuses a wrong one.
 
 Money and sizes are quoted decimals. Secrets are named, never written: `"env:NAME"` is read from the environment,
-`"file:PATH"` from a file beside the configuration.
+`"file:PATH"` from a file beside the configuration that its owner alone can use.
 """
 
 import os
@@ -26,6 +26,8 @@ from pydantic import (
     SecretStr,
     ValidationInfo,
 )
+
+from bot.private import read_private
 
 
 def _address(value: str) -> str:
@@ -62,7 +64,8 @@ def _folder(info: ValidationInfo) -> Path:
     return Path(info.context["folder"]) if info.context else Path()
 
 
-def _secret(value: object, info: ValidationInfo) -> SecretStr:
+def read_secret(value: object, info: ValidationInfo) -> SecretStr:
+    """The secret that `value` names. ValueError where it names none, or a file that others may use too."""
     kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
     if kind == "env":
         found = os.environ.get(name, "")
@@ -71,15 +74,20 @@ def _secret(value: object, info: ValidationInfo) -> SecretStr:
         return SecretStr(found)
     if kind == "file":
         try:
-            return SecretStr((_folder(info) / name).read_text(encoding="utf-8").strip())
+            secret = read_private(_folder(info) / name).decode("utf-8").strip()
         except OSError as error:
             raise ValueError(f"{name} can't be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ValueError(f"{name} is not text") from None
+        if not secret:
+            raise ValueError(f"{name} is empty")
+        return SecretStr(secret)
     raise ValueError('a secret is named, not written here: "env:NAME" or "file:PATH"')
 
 
 def _url(value: object, info: ValidationInfo) -> SecretStr:
     named = not isinstance(value, str) or value.startswith(("env:", "file:"))
-    url = _secret(value, info) if named else SecretStr(str(value))
+    url = read_secret(value, info) if named else SecretStr(str(value))
     if not url.get_secret_value().startswith(("http://", "https://")):
         raise ValueError("a web address starts with http:// or https://")
     return url
@@ -96,9 +104,10 @@ Positive = Annotated[Amount, Field(gt=0)]
 NotNegative = Annotated[Amount, Field(ge=0)]
 Ratio = Annotated[Amount, Field(gt=0, lt=1)]
 NativeUsd = Annotated[Literal["underlying"] | Decimal, PlainValidator(_native_usd)]
-Secret = Annotated[SecretStr, PlainValidator(_secret), PlainSerializer(str)]
+Secret = Annotated[SecretStr, PlainValidator(read_secret), PlainSerializer(str)]
 WebUrl = Annotated[SecretStr, PlainValidator(_url), PlainSerializer(str)]
-FilePath = Annotated[Path, AfterValidator(_beside), Field(validate_default=True)]
+GivenPath = Annotated[Path, AfterValidator(_beside)]
+FilePath = Annotated[GivenPath, Field(validate_default=True)]
 
 
 class Model(BaseModel):

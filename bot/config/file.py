@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from bot.config.books import BookConfig, CurieConfig, LyraConfig
-from bot.config.chains import ChainConfig, KeySigner, KeystoreSigner, WatchSigner
+from bot.config.books import BookConfig, ChainlinkConfig, CurieConfig, LyraConfig
+from bot.config.chains import ChainConfig, SignerConfig
 from bot.config.fields import FilePath, Model, NotNegative, Whole
+from bot.config.limits import TotalLimitsConfig, check_gas
 from bot.errors import ConfigError
 
 UNIONS = ("signer", "policy", "vols")
@@ -20,7 +21,7 @@ class Config(Model):
     """The whole file. `interval_s` is the time between ticks, `clock` whose time the ages are held against.
 
     Between ticks the spot alone is looked at every `watch_s` seconds (0: never), and a tick runs early where it crosses
-    a price that the policy waits for.
+    a price that the policy waits for. `limits` are what all books share.
     """
 
     mode: Literal["paper", "live"] = "paper"
@@ -29,7 +30,8 @@ class Config(Model):
     watch_s: NotNegative = Decimal(2)
     clock: Literal["system", "chain"] = "system"
     chains: Annotated[dict[str, ChainConfig], Field(min_length=1)]
-    signer: Annotated[KeySigner | KeystoreSigner | WatchSigner, Field(discriminator="kind")]
+    signer: Annotated[SignerConfig, Field(discriminator="kind")]
+    limits: TotalLimitsConfig = TotalLimitsConfig()
     books: Annotated[tuple[BookConfig, ...], Field(min_length=1)]
 
     def book(self, name: str | None) -> BookConfig:
@@ -42,16 +44,30 @@ class Config(Model):
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
         for book in self.books:
-            parts: tuple[LyraConfig | CurieConfig, ...] = (*book.sources, book.venue)
+            parts: tuple[LyraConfig | CurieConfig | ChainlinkConfig, ...] = (
+                *book.sources,
+                book.venue,
+                *book.feeds,
+            )
             for part in parts:
-                if part.chain not in self.chains:
+                if (part.chain or book.venue.chain) not in self.chains:
                     raise ValueError(f"{part.name}: chain {part.chain!r} is not under [chains]")
+            if len({feed.name for feed in book.feeds}) < len(book.feeds):
+                raise ValueError(f"book {book.name}: two feeds share a name")
+            gas = self.chains[book.venue.chain].max_gas_usd
+            check_gas(book.limits, f"book {book.name}", gas)
+            check_gas(self.limits, "all books", gas)
+            book.limits.check_within(self.limits, book.name)
         names = [book.name for book in self.books]
         markets = [(book.venue.chain, book.venue.base_token) for book in self.books]
         if len(set(names)) < len(names) or len(set(markets)) < len(markets):
             raise ValueError("two books share a name or a market of the venue")
         if len({book.venue.chain for book in self.books}) > 1:
             raise ValueError("the books trade on several chains, whose nonces one ledger can't tell apart")
+        if len({book.venue.trader for book in self.books}) > 1:
+            raise ValueError(
+                "the books trade for several accounts, whose positions one ledger can't tell apart"
+            )
         if self.mode == "live" and self.signer.kind == "watch":
             raise ValueError('mode "live" needs a signer that holds a key, not kind "watch"')
         return self

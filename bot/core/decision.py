@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from bot import __version__
 from bot.core.exposure import measure
 from bot.core.greeks import price_book
+from bot.core.limits import Limits
 from bot.core.model import Decision, Exposure, Mode, Snapshot, Wake
 from bot.core.policy import Policy
-from bot.core.risk import Limits, guard
+from bot.core.risk import guard
 from bot.core.situation import situation_of
 from bot.core.target import Doubts, Target
 from bot.core.triggers import wake_of

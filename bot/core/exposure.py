@@ -90,7 +90,8 @@ def doubts_of(snapshot: Snapshot, priced: Sequence[Priced], vol: float, doubts: 
     spot = float(snapshot.spot)
     age = max(snapshot.at - snapshot.timestamp, 0)
     moved = spot * vol * math.sqrt(age / SECONDS_PER_YEAR)
-    others = (snapshot.venue.index, *(source.spot for source in snapshot.sources))
+    second = (*(source.spot for source in snapshot.sources), *(feed.price for feed in snapshot.feeds))
+    others = (snapshot.venue.index, *second)
     apart = max(abs(float(price) - spot) for price in others)
     in_flight = float(snapshot.in_flight)
     return (

@@ -68,7 +68,8 @@ class Check:
 class SourceState:
     """What one option source holds. `spot` in USD, `rate` annual and continuous, `nav_usd` the vault's own mark.
 
-    `settled` counts positions that are expired, settled and not yet paid out: they carry no delta.
+    `settled` counts positions that are expired, settled and not yet paid out: they carry no delta. `paused` says in a
+    sentence that the protocol has stopped the market, "" where it is open.
     """
 
     name: str
@@ -81,6 +82,7 @@ class SourceState:
     cached_at: int
     cached_spot: Decimal
     settled: int
+    paused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +118,36 @@ class Margin:
 
 
 @dataclass(frozen=True, slots=True)
+class Privileges:
+    """What a venue lets `key` do with the position and the money of `account`."""
+
+    key: str
+    account: str
+    can_trade: bool
+    can_withdraw: bool
+
+    def in_words(self) -> str:
+        """One sentence for a person."""
+        if self.key == self.account:
+            return f"this key is the account {self.account}: it can trade and withdraw everything"
+        trades, withdraws = ("can" if may else "can't" for may in (self.can_trade, self.can_withdraw))
+        said = f"this key {trades} trade for {self.account} and {withdraws} withdraw"
+        if self.can_trade:
+            return said
+        return f"{said}: its owners approve {self.key} with what `vaultkeel propose approve-delegate` writes"
+
+
+@dataclass(frozen=True, slots=True)
 class VenueState:
-    """The perps venue as one block shows it.
+    """The perps venue as one block shows it. `account` is whose position and money these are.
 
     `mark` is the price that trades happen at now (the pool's), `index` the oracle's, `fee_ratio` a fraction of
     notional. `funding_per_hour` is the fraction of notional that a long pays per hour; `pending_funding` is in USD and
     positive where this position pays. `max_buy` and `max_sell` are the sizes (both ≥ 0) that one order may have.
     `order_gas` is the gas units that an order is reckoned with, the margin ratios are fractions of notional.
     `half_spread` is USD per unit between the mark and the best price of either side; `keeper_fee` is what an order pays
-    its executor, in the chain's own coin.
+    its executor, in the chain's own coin. `privileges` is None where a venue can't say. `paused` says in a sentence
+    that nothing can be traded, "" where it can.
     """
 
     name: str
@@ -146,6 +169,8 @@ class VenueState:
     maintenance_ratio: Decimal
     half_spread: Decimal = Decimal(0)
     keeper_fee: Decimal = Decimal(0)
+    privileges: Privileges | None = None
+    paused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +190,73 @@ class VolsUsed:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedPrice:
+    """A second source's price in USD, of Unix second `updated_at`; older than `heartbeat_s` it is stale."""
+
+    name: str
+    price: Decimal
+    updated_at: int
+    heartbeat_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class SequencerState:
+    """Whether an L2's sequencer runs, and the Unix second since when (0: its feed doesn't know).
+
+    After an outage it is trusted again `grace_s` later: prices need time to follow.
+    """
+
+    chain: str
+    up: bool
+    since: int
+    grace_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What the sources said at one tick, in USD: the vault's spot, the venue's index, and the feeds by name."""
+
+    spot: Decimal
+    index: Decimal
+    feeds: tuple[tuple[str, Decimal], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What orders used in the last hour and day, and how the value changed in the last day (USD, gains positive).
+
+    Orders that may still be executed count in full. `last_order_at` is the Unix second at which the newest order that
+    was signed or recorded was decided.
+    """
+
+    trades_hour: int = 0
+    trades_day: int = 0
+    turnover_hour_usd: Decimal = Decimal(0)
+    turnover_day_usd: Decimal = Decimal(0)
+    fees_day_usd: Decimal = Decimal(0)
+    gas_day_usd: Decimal = Decimal(0)
+    change_day_usd: Decimal = Decimal(0)
+    last_order_at: int | None = None
+
+    @property
+    def loss_day_usd(self) -> Decimal:
+        """What was lost in the last day, in USD, 0 where nothing was."""
+        return max(-self.change_day_usd, Decimal(0))
+
+
+NOTHING_SPENT = Spent()
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything a decision used, at one block hash per chain.
 
     `at` is the desk's own time in Unix seconds. `in_flight` is the signed size of orders of this market whose outcome
     is not known yet, `open_order` the key of the account's oldest one, "" where there is none. `native_usd` is the
     price of the coin that pays for gas, `gas_price_wei` what an order is expected to pay per gas unit. `fit` is the
-    minimum variance delta's, as far as earlier ticks had taught it.
+    minimum variance delta's, as far as earlier ticks had taught it. `native` is what the signing account holds of the
+    gas coin, None where it wasn't asked. `before` is what the book's last tick saw, `change_usd` the book's change of
+    value since then. `spent` is this book's, `spent_in_all` that of all books. On `paper` recorded orders are done.
     """
 
     book: str
@@ -188,6 +273,19 @@ class Snapshot:
     open_order: str = ""
     last_trade: LastTrade | None = None
     fit: MinimumVarianceFit | None = None
+    feeds: tuple[FeedPrice, ...] = ()
+    sequencers: tuple[SequencerState, ...] = ()
+    native: Decimal | None = None
+    paper: bool = False
+    before: Prices | None = None
+    change_usd: Decimal | None = None
+    spent: Spent = NOTHING_SPENT
+    spent_in_all: Spent = NOTHING_SPENT
+
+    @property
+    def prices(self) -> Prices:
+        """What the sources say now."""
+        return Prices(self.spot, self.venue.index, tuple((feed.name, feed.price) for feed in self.feeds))
 
     @property
     def timestamp(self) -> int:

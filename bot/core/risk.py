@@ -1,38 +1,72 @@
 """Guard: the same decision, cut to what may be done now, or a Hold that says which limit refused it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 
+from bot.core.budgets import accounts, lost, used_up
 from bot.core.costs import costs_of
+from bot.core.inputs import untrusted
+from bot.core.limits import Limits, money_caps, size_caps, widens_net
 from bot.core.model import Decision, Exposure, Hold, Mode, Rebalance, Snapshot
-from bot.core.units import round_to_lot
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one book may do. Sizes in units of the underlying, ages in seconds, ratios as fractions."""
-
-    max_order: Decimal
-    max_position: Decimal
-    max_price_gap: Decimal
-    max_block_age_s: int
-    max_vol_age_s: int
-    max_slippage: Decimal
+from bot.core.orders import Order, price_bound, reserve_usd, tightest
+from bot.core.units import WEI_PER_NATIVE, round_to_lot
 
 
 def guard(decision: Decision, exposure: Exposure, snapshot: Snapshot, limits: Limits, mode: Mode) -> Decision:
-    """`decision` within the limits: cut to the largest order allowed, or a Hold with the limit's name.
+    """`decision` within the limits: cut to the largest order allowed, or a Hold with the limit's code.
 
-    Inputs that can't be trusted are named even where the policy would hold: it held for a wrong reason.
+    Inputs that can't be trusted are named even where the policy would hold: it held for a wrong reason. So is a loss,
+    which a person is to see.
     """
-    refusal = stale(snapshot, limits) or price_gap(snapshot, limits)
+    refusal = untrusted(snapshot, limits) or daily_loss(snapshot, limits, mode)
     if isinstance(decision, Rebalance):
-        refusal = refusal or refused_by_mode(decision, snapshot, mode) or waits(snapshot)
+        gas = Decimal(snapshot.venue.order_gas) * Decimal(snapshot.gas_price_wei) / WEI_PER_NATIVE
+        refusal = (
+            refusal
+            or refused_by_mode(decision.size, snapshot, mode)
+            or waits(snapshot)
+            or too_soon(snapshot, limits)
+            or native_reserve(snapshot, limits, gas)
+        )
     if refusal is not None:
         return replace(refusal, arithmetic=decision.arithmetic, band=decision.band)
     if isinstance(decision, Hold):
         return decision
     return cut(decision, exposure, snapshot, limits)
+
+
+def recheck(
+    order: Order, gas_native: Decimal, exposure: Exposure, snapshot: Snapshot, limits: Limits, mode: Mode
+) -> Hold | None:
+    """A Hold where an order that is about to be signed breaks a limit. `gas_native` is its gas at worst, in coins."""
+    side = 1 if order.size > 0 else -1
+    caps = [
+        *size_caps(side, exposure, snapshot, limits),
+        *money_caps(side, order.price_bound, snapshot, limits),
+    ]
+    cap = tightest(caps)
+    if abs(order.size) > cap.size:
+        return Hold(cap.code, f"an order of {order.size:+f} is more than {cap.name} leaves: {cap.size:f}")
+    return (
+        untrusted(snapshot, limits)
+        or daily_loss(snapshot, limits, mode)
+        or refused_by_mode(order.size, snapshot, mode)
+        or waits(snapshot)
+        or too_soon(snapshot, limits)
+        or native_reserve(snapshot, limits, gas_native)
+        or beyond_cutting(order.size, order.price_bound, exposure, snapshot, limits)
+    )
+
+
+def daily_loss(snapshot: Snapshot, limits: Limits, mode: Mode) -> Hold | None:
+    """A Hold where too much was lost in a day.
+
+    A reduce-only account may go on: its orders can only shrink the position, which may be what the loss calls for.
+    """
+    if mode is Mode.REDUCING:
+        return None
+    of_book, in_all = accounts(snapshot, limits.budgets, limits.in_all)
+    return lost(of_book) or lost(in_all)
 
 
 def waits(snapshot: Snapshot) -> Hold | None:
@@ -42,72 +76,78 @@ def waits(snapshot: Snapshot) -> Hold | None:
     return Hold("ORDER_OPEN", f"order {snapshot.open_order} has no outcome yet")
 
 
-def stale(snapshot: Snapshot, limits: Limits) -> Hold | None:
-    """A Hold where a pinned block or the vols are older than the limit."""
-    vols = snapshot.vols
-    if snapshot.at - vols.at > limits.max_vol_age_s:
-        age = snapshot.at - vols.at
-        return Hold(
-            "STALE_VOL", f"the {vols.name} vols are {age} s old, the limit is {limits.max_vol_age_s} s"
-        )
-    for block in snapshot.blocks:
-        age = snapshot.at - block.timestamp
-        if age > limits.max_block_age_s:
-            text = f"block {block.number} of {block.chain} is {age} s old, the limit is {limits.max_block_age_s} s"
-            return Hold("STALE_BLOCK", text)
-    return None
+def too_soon(snapshot: Snapshot, limits: Limits) -> Hold | None:
+    """A Hold where the book's last order is too recent."""
+    last, least = snapshot.spent.last_order_at, limits.min_interval_s
+    if last is None or least is None or snapshot.at - last >= least:
+        return None
+    return Hold("TOO_SOON", f"the last order is {snapshot.at - last} s old, the limit is one in {least} s")
 
 
-def price_gap(snapshot: Snapshot, limits: Limits) -> Hold | None:
-    """A Hold where the vault's spot, the venue's index and the venue's traded price disagree too much."""
-    prices = [("the venue's index", snapshot.venue.index), ("the venue's traded price", snapshot.venue.mark)]
-    prices += [(f"the spot of {source.name}", source.spot) for source in snapshot.sources]
-    for name, price in prices:
-        gap = abs(price / snapshot.spot - 1)
-        if gap > limits.max_price_gap:
-            text = (
-                f"{name} {price:.4f} is {gap:.2%} from the vault's spot {snapshot.spot:.4f}, "
-                f"the limit is {limits.max_price_gap:.2%}"
-            )
-            return Hold("PRICE_GAP", text)
-    return None
+def native_reserve(snapshot: Snapshot, limits: Limits, gas: Decimal) -> Hold | None:
+    """A Hold where an order that costs `gas` coins would leave the signing account less than its reserve."""
+    if limits.min_native is None:
+        return None
+    if snapshot.native is None:
+        return Hold("NATIVE_RESERVE", "what the signing account holds of the gas coin is not known")
+    if snapshot.native - gas >= limits.min_native:
+        return None
+    text = (
+        f"the signing account holds {snapshot.native:f} of the gas coin, an order costs {gas:f}, "
+        f"and {limits.min_native:f} must stay"
+    )
+    return Hold("NATIVE_RESERVE", text)
 
 
-def refused_by_mode(decision: Rebalance, snapshot: Snapshot, mode: Mode) -> Hold | None:
-    """A Hold where the account's mode doesn't allow this trade."""
+def refused_by_mode(size: Decimal, snapshot: Snapshot, mode: Mode) -> Hold | None:
+    """A Hold where the account's mode doesn't allow a trade of `size`."""
     if mode is Mode.HALTED:
         return Hold("HALTED", "the account is halted; a person must resume it")
     position = snapshot.venue.position.size
-    shrinks = decision.size * position < 0 and abs(decision.size) <= abs(position)
+    shrinks = size * position < 0 and abs(size) <= abs(position)
     if mode is Mode.REDUCING and not shrinks:
-        return Hold("REDUCING", f"reduce-only: a trade of {decision.size:+f} would not shrink {position:+f}")
+        return Hold("REDUCING", f"reduce-only: a trade of {size:+f} would not shrink {position:+f}")
     return None
 
 
 def cut(decision: Rebalance, exposure: Exposure, snapshot: Snapshot, limits: Limits) -> Decision:
-    """The decision cut to the order limit, the position limit and what the venue takes in one order."""
-    venue = snapshot.venue
-    wanted = decision.size
+    """The decision cut to what every limit leaves; a Hold where that is nothing, or where cutting doesn't help."""
+    wanted, costs = decision.size, costs_of(snapshot)
     side = 1 if wanted > 0 else -1
-    room = limits.max_position - side * venue.position.size
-    largest = {
-        "the order limit": limits.max_order,
-        "the position limit": max(room, Decimal(0)),
-        "the venue's limit for one order": venue.max_buy if wanted > 0 else venue.max_sell,
-    }
-    name, size = min(largest.items(), key=lambda item: item[1])
-    if abs(wanted) <= size:
+    caps = size_caps(side, exposure, snapshot, limits)
+    largest = costs.quoted(side * min(abs(wanted), tightest(caps).size))
+    if largest != 0:
+        caps += money_caps(side, price_bound(costs, largest, limits.max_slippage), snapshot, limits)
+    cap = tightest(caps)
+    clip = wanted if abs(wanted) <= cap.size else round_to_lot(side * cap.size, snapshot.venue.lot)
+    if clip != wanted and abs(clip) < max(snapshot.venue.lot, limits.min_order):
+        text = f"{cap.name} leaves no room: position {snapshot.venue.position.size:+f}, net delta {exposure.net:+.4f}"
+        return Hold(cap.code, text, decision.arithmetic, decision.band)
+    bound = price_bound(costs, costs.quoted(clip), limits.max_slippage)
+    refusal = beyond_cutting(clip, bound, exposure, snapshot, limits)
+    if refusal is not None:
+        return replace(refusal, arithmetic=decision.arithmetic, band=decision.band)
+    if clip == wanted:
         return decision
-    clip = round_to_lot(side * size, venue.lot)
-    if clip == 0:
-        text = f"{name} leaves no room: position {venue.position.size:+f}, net delta {exposure.net:+.4f}"
-        return Hold("NO_ROOM", text, decision.arithmetic, decision.band)
     return replace(
         decision,
         size=clip,
-        text=f"{decision.text}; cut to {clip:+f} by {name}",
+        text=f"{decision.text}; cut to {clip:+f} by {cap.name}",
         arithmetic=decision.arithmetic | costs_of(snapshot).itemise(clip) | {"cut_to": f"{clip:+f}"},
-        remaining=wanted - clip
-        if name.startswith("the venue") or name.startswith("the order")
-        else Decimal(0),
+        remaining=wanted - clip if cap.passing else Decimal(0),
+    )
+
+
+def beyond_cutting(
+    size: Decimal, bound: Decimal, exposure: Exposure, snapshot: Snapshot, limits: Limits
+) -> Hold | None:
+    """A Hold where an order of `size` breaks a limit that a smaller one needn't keep: net delta, counts, fees, gas."""
+    costs = costs_of(snapshot)
+    fee_usd = reserve_usd(size, bound, costs.mark) * costs.fee_ratio
+    gas_usd = costs.fixed_usd if limits.max_order_gas_usd is None else limits.max_order_gas_usd
+    of_book, in_all = accounts(snapshot, limits.budgets, limits.in_all)
+    return (
+        widens_net(size, exposure, limits)
+        or used_up(of_book, fee_usd, gas_usd)
+        or used_up(in_all, fee_usd, gas_usd)
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import ColumnElement, Engine, func, select
 
 from bot.core.attribution import TradeDone
 from bot.core.decision import Decided
@@ -66,7 +66,13 @@ class History:
 
     def settled_between(self, first: int, last: int) -> tuple[tuple[TradeDone, ...], Decimal]:
         """What was filled between the recordings of ticks `first` and `last`, and the gas paid for it in USD."""
-        inside = (intents.c.resolved_after >= first, intents.c.resolved_after < last)
+        return self._settled(first, intents.c.resolved_after >= first, intents.c.resolved_after < last)
+
+    def settled_since(self, tick_id: int) -> tuple[tuple[TradeDone, ...], Decimal]:
+        """What was filled for a tick's book since that tick was recorded, and the gas paid for it in USD."""
+        return self._settled(tick_id, intents.c.resolved_after >= tick_id)
+
+    def _settled(self, first: int, *inside: ColumnElement[bool]) -> tuple[tuple[TradeDone, ...], Decimal]:
         same_book = intents.c.book == select(ticks.c.book).where(ticks.c.id == first).scalar_subquery()
         filled = select(fills, intents.c.reference_price).join(intents).where(same_book, *inside)
         paid = select(intents.c.gas_usd).where(same_book, *inside)

@@ -27,6 +27,8 @@ def tick_values(decided: Decided) -> dict[str, Any]:
         "decision": decision.kind,
         "code": decision.code if decision.kind == "hold" else "REBALANCE",
         "why": decision.text,
+        "paper": int(decided.snapshot.paper),
+        "change_usd": None if decided.snapshot.change_usd is None else float(decided.snapshot.change_usd),
         "snapshot_json": SNAPSHOT.dump_json(decided.snapshot).decode(),
         "exposure_json": EXPOSURE.dump_json(decided.exposure).decode(),
         "decision_json": DECISION.dump_json(decision).decode(),

@@ -1,10 +1,12 @@
 """The ledger's tables. The constraints are the last line of defence against a doubled order.
 
-Sizes, prices and money are decimal text, times are Unix seconds, structures are JSON.
+Sizes, prices and money are decimal text, times are Unix seconds, structures are JSON. `change_usd` is a book's change
+of value since the tick before, in USD.
 """
 
 from sqlalchemy import (
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -55,6 +57,8 @@ ticks = Table(
     Column("decision", String, nullable=False),
     Column("code", String, nullable=False),
     Column("why", Text, nullable=False),
+    Column("paper", Integer, nullable=False),
+    Column("change_usd", Float),
     Column("snapshot_json", Text, nullable=False),
     Column("exposure_json", Text, nullable=False),
     Column("decision_json", Text, nullable=False),
@@ -63,6 +67,8 @@ ticks = Table(
     Column("mode", String, nullable=False),
     Column("rules", String, nullable=False),
 )
+Index("changes_of_book", ticks.c.book, ticks.c.paper, ticks.c.at, ticks.c.change_usd)
+Index("changes_in_all", ticks.c.paper, ticks.c.at, ticks.c.change_usd)
 
 intents = Table(
     "intents",
@@ -91,6 +97,9 @@ Index(
     sqlite_where=text("outcome = 'PENDING'"),
     postgresql_where=text("outcome = 'PENDING'"),
 )
+
+Index("orders_by_end", intents.c.resolved_at)
+Index("orders_by_tick", intents.c.tick_id)
 
 attempts = Table(
     "attempts",

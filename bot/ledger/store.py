@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
+from bot.core.attribution import TradeDone
 from bot.core.decision import Decided
 from bot.core.model import (
     OPEN_OUTCOMES,
@@ -30,16 +31,17 @@ from bot.core.model import (
     Mode,
     Outcome,
     OutcomeState,
-    Snapshot,
+    Spent,
 )
 from bot.errors import ConfigError, OrderRejected, TransientError
 from bot.ledger import schema
 from bot.ledger.database import connect
 from bot.ledger.history import History
 from bot.ledger.lock import FileLock
-from bot.ledger.rows import SNAPSHOT, attempts_of, fill_of, intent_of, plain, tick_values
+from bot.ledger.rows import EXPOSURE, SNAPSHOT, attempts_of, fill_of, intent_of, plain, tick_values
 from bot.ledger.schema import attempts, baselines, chains, epoch, fills, intents, meta, modes, nonces, ticks
-from bot.ports import AttemptRow, Baseline, OpenIntent, Receipt
+from bot.ledger.spending import spent_by
+from bot.ports import AttemptRow, Baseline, LastTick, OpenIntent, Receipt
 
 OPEN = tuple(state.value for state in OPEN_OUTCOMES)
 MINED = (AttemptState.MINED_OK.value, AttemptState.REVERTED.value)
@@ -130,12 +132,24 @@ class SqlLedger:
             key = result.inserted_primary_key
             return int(key[0]) if key else 0
 
-    def last_snapshot(self, book: str) -> Snapshot | None:
+    def last_tick(self, book: str) -> LastTick | None:
         """See the port."""
-        newest = select(ticks.c.snapshot_json).where(ticks.c.book == book).order_by(ticks.c.id.desc())
+        columns = (ticks.c.id, ticks.c.snapshot_json, ticks.c.exposure_json)
+        newest = select(*columns).where(ticks.c.book == book).order_by(ticks.c.id.desc())
         with self._read() as db:
-            found = db.scalar(newest.limit(1))
-        return None if found is None else SNAPSHOT.validate_json(found)
+            row = db.execute(newest.limit(1)).first()
+        if row is None:
+            return None
+        return LastTick(row[0], SNAPSHOT.validate_json(row[1]), EXPOSURE.validate_json(row[2]))
+
+    def settled_since(self, tick_id: int) -> tuple[tuple[TradeDone, ...], Decimal]:
+        """See the port."""
+        return self.history.settled_since(tick_id)
+
+    def spent(self, book: str | None, now: int, *, paper: bool) -> Spent:
+        """See the port."""
+        with self._read() as db:
+            return spent_by(db, book, now, paper=paper)
 
     def last_trade(self, book: str, *, paper: bool) -> LastTrade | None:
         """See the port."""

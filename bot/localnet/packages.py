@@ -62,6 +62,11 @@ LYRA: Final = Package(
     "0.1.3-alpha",
     "sha512-oUO/m3kS6Bx0SmVID2PIjZ6RFVfixQV66I8hShuuMOIytehmxQtex5DgtMFDYumoO6MuyoZ18vKtDMHT0HLCXg==",
 )
+SAFE: Final = Package(
+    "@safe-global/safe-contracts",
+    "1.4.1",
+    "sha512-fP1jewywSwsIniM04NsqPyVRFKPMAuirC3ftA/TA4X3Zc5EnwQp/UCJUU2PL/37/z/jMo8UUaJ+pnFNWmMU7dQ==",
+)
 
 # Only platforms whose tarball was checked are listed. On any other, anvil has to be on the PATH.
 ANVIL: Final = {

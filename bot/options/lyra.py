@@ -18,7 +18,7 @@ from bot.chain.contracts import contract
 from bot.core.model import Holding, OptionPosition, SourceState
 from bot.core.units import from_raw
 from bot.errors import DataError
-from bot.ports import Call, Reader
+from bot.ports import Call, Reader, Reverted
 from bot.pricing.surface import smile_slopes
 
 ACTIVE = 1
@@ -80,10 +80,11 @@ class LyraSource:
             self._cache.call("getGlobalCache"),
             self._base.call("balanceOf", self._at.liquidity_pool),
             self._hedger.call("getCurrentHedgedNetDelta"),
-            self._pool.call("getTotalPoolValueQuote"),
+            self._pool.call("getTotalPoolValueQuote", may_fail=True),
             self._base.call("decimals"),
-            self._spot_call(),
+            self._spot_call(may_fail=True),
         ]
+        self._check_answers(nav, watched, paused=view["isPaused"])
         if watched != view["exchangeParams"]["spotPrice"]:
             raise DataError(
                 f"{self.name}: exchange_adapter says {from_raw(watched, 18)}, the market's spot is "
@@ -115,6 +116,7 @@ class LyraSource:
             cached_at=cache["minUpdatedAt"],
             cached_spot=from_raw(cache["minUpdatedAtPrice"], 18),
             settled=sum(1 for t in active if t["strikeId"] not in live),
+            paused=f"{self.name}: the option market is paused" if view["isPaused"] else "",
         )
 
     def watch(self) -> Reader[Decimal]:
@@ -122,8 +124,15 @@ class LyraSource:
         (spot,) = yield [self._spot_call()]
         return from_raw(spot, 18)
 
-    def _spot_call(self) -> Call:
-        return self._adapter.call("getSpotPriceForMarket", self._at.market)
+    def _spot_call(self, *, may_fail: bool = False) -> Call:
+        return self._adapter.call("getSpotPriceForMarket", self._at.market, may_fail=may_fail)
+
+    def _check_answers(self, nav: Any, spot: Any, *, paused: bool) -> None:
+        """DataError where the pool has no value or no spot: a paused market's oracle refuses both."""
+        for name, answer in (("getTotalPoolValueQuote", nav), ("getSpotPriceForMarket", spot)):
+            if isinstance(answer, Reverted):
+                why = "the option market is paused" if paused else answer.reason
+                raise DataError(f"{self.name}: {name} reverted: {why}")
 
     def _positions_and_vols(
         self, ids: list[int], boards: list[dict[str, Any]], parameters: Mapping[str, Any]

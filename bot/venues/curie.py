@@ -1,6 +1,10 @@
 """Perpetual Protocol v2 (Curie): a perps DEX on a Uniswap v3 pool of virtual tokens, where an order is atomic.
 
 Base, quote and profit have 18 decimals, the vault its settlement token's, ratios 6. `isBaseToQuote` sells.
+
+An account may approve a delegate, who then opens positions for it and can't withdraw. The protocol has no close for
+another: a delegate's close is an order for exactly the position's size the other way, which the tick limit refuses
+where it would cut the account's own close.
 """
 
 from collections.abc import Mapping
@@ -18,11 +22,15 @@ from bot.core.model import (
     Outcome,
     OutcomeState,
     PerpPosition,
+    Privileges,
     VenueState,
 )
+from bot.core.orders import Order
 from bot.core.units import from_raw, to_raw
 from bot.errors import DataError, OrderRejected
 from bot.ports import Call, LogQuery, OutsideChange, Reader, Receipt, Reverted, TxCall
+from bot.safe import ownership_calls, signs_alone
+from bot.venues.curie_calldata import order_of
 
 TICK = Decimal("1.0001")
 PRICE_STEP = Decimal(10) ** -12
@@ -39,6 +47,8 @@ CURVE_SHARES = (Decimal("0.02"), Decimal("0.1"), Decimal("0.4"))
 CLIP_INTERVAL_S = 16
 """The tick limit's baseline moves on at the first settlement 15 s after the last."""
 ORDER_GAS = 900_000
+MAY_OPEN = 1
+"""The bit of an approval that allows to open positions."""
 
 REASONS = {
     "CH_NEFCI": "not enough free collateral for the initial margin",
@@ -48,6 +58,8 @@ REASONS = {
     "CH_TE": "the order's deadline has passed",
     "CH_PSZ": "there is no position to close",
     "CH_MNO": "the market is paused or closed",
+    "CH_SHNAOPT": "the account has not approved this key as its delegate, or has revoked it: its owners approve it "
+    "with what `vaultkeel propose approve-delegate` writes",
     "EX_MIP": "the market is paused",
     "EX_OPLAS": "the order would cross more ticks than the protocol allows within 15 s",
     "EX_OPB": "the order would leave the protocol's price band around the index",
@@ -71,6 +83,14 @@ class CurieAddresses:
 
 
 @dataclass(frozen=True, slots=True)
+class Delegation:
+    """Whose position is traded where it is not the signer's, and the contract that holds the approval."""
+
+    trader: str
+    delegate_approval: str
+
+
+@dataclass(frozen=True, slots=True)
 class Quote:
     """What a swap would exchange: base signed by side, notional before fees, what is paid or received after them."""
 
@@ -80,12 +100,22 @@ class Quote:
 
 
 class CurieVenue:
-    """One account's position in one Curie market."""
+    """One account's position in one Curie market. `account` signs, `trader` is whose position it is."""
 
-    def __init__(self, name: str, chain: str, account: str, addresses: CurieAddresses, lot: Decimal) -> None:
+    def __init__(
+        self,
+        name: str,
+        chain: str,
+        account: str,
+        addresses: CurieAddresses,
+        lot: Decimal,
+        delegation: Delegation | None = None,
+    ) -> None:
         self.name = name
         self.chain = chain
         self.account = account
+        self.trader = account if delegation is None else delegation.trader
+        self._delegation = delegation
         self._at = addresses
         self._lot = lot
         self._house = contract("curie_clearing_house", addresses.clearing_house)
@@ -100,11 +130,14 @@ class CurieVenue:
 
     def contracts(self) -> dict[str, str]:
         """Addresses that must hold code, by the name of their configuration field."""
-        return {field: getattr(self._at, field) for field in CurieAddresses.__slots__}
+        addresses = {field: getattr(self._at, field) for field in CurieAddresses.__slots__}
+        if self._delegation is not None:
+            addresses["delegate_approval"] = self._delegation.delegate_approval
+        return addresses
 
     def read(self) -> Reader[VenueState]:
         """The venue's state. Round one asks positions, money and the pool's price, round two the quotes."""
-        me, base = self.account, self._at.base_token
+        me, base = self.trader, self._at.base_token
         (
             size_raw,
             open_notional,
@@ -123,6 +156,9 @@ class CurieVenue:
             twap_interval,
             initial_ratio,
             maintenance_ratio,
+            paused,
+            is_open,
+            *approval,
         ) = yield [
             self._balances.call("getTakerPositionSize", me, base),
             self._balances.call("getTakerOpenNotional", me, base),
@@ -141,6 +177,9 @@ class CurieVenue:
             self._config.call("getTwapInterval"),
             self._config.call("getImRatio"),
             self._config.call("getMmRatio"),
+            self._house.call("paused"),
+            self._base.call("isOpen"),
+            *self._approval_calls(),
         ]
         if market["pool"].lower() != self._at.pool.lower():
             raise DataError(f"{self.name}: pool is not the market's, which is {market['pool']}")
@@ -205,12 +244,14 @@ class CurieVenue:
             order_gas=ORDER_GAS,
             initial_ratio=from_raw(initial_ratio, 6),
             maintenance_ratio=from_raw(maintenance_ratio, 6),
+            privileges=self._privileges(approval),
+            paused=self._paused(paused=paused, is_open=is_open),
         )
 
     def prepare(self, intent: Intent, state: VenueState) -> TxCall:
-        """An order for exactly `intent.size`; the protocol's own close where that leaves nothing.
+        """An order for exactly `intent.size`; the protocol's own close where that leaves nothing of our own.
 
-        A close is the one order that the tick limit may cut, so it can end as PARTIAL.
+        That close is the one order that the tick limit may cut, so it can end as PARTIAL.
         """
         bound = to_raw(abs(intent.size) * intent.price_bound, 18)
         common = {
@@ -220,7 +261,7 @@ class CurieVenue:
             "sqrtPriceLimitX96": 0,
             "referralCode": bytes(32),
         }
-        if state.position.size + intent.size == 0:
+        if self._delegation is None and state.position.size + intent.size == 0:
             return TxCall(self._house.address, self._house.abi.encode("closePosition", common))
         sells = intent.size < 0
         order = common | {
@@ -228,11 +269,18 @@ class CurieVenue:
             "isExactInput": sells,
             "amount": to_raw(abs(intent.size), 18),
         }
+        if self._delegation is not None:
+            return TxCall(self._house.address, self._house.abi.encode("openPositionFor", self.trader, order))
         return TxCall(self._house.address, self._house.abi.encode("openPosition", order))
+
+    def decode(self, call: TxCall, state: VenueState) -> Order:
+        """What a prepared call would trade. OrderRejected where it is no order of ours in this market."""
+        return order_of(self._house, self._at.base_token, self.trader, call, state)
 
     def expected(self, intent: Intent, state: VenueState, returned: bytes) -> Fill:
         """The fill that a preflight of the order promises. The fee is taken from the quote side."""
-        base, quote = (from_raw(raw, 18) for raw in self._house.abi.decode_output("openPosition", returned))
+        function = "openPosition" if self._delegation is None else "openPositionFor"
+        base, quote, *_ = (from_raw(raw, 18) for raw in self._house.abi.decode_output(function, returned))
         sells = intent.size < 0
         notional = quote / (1 - state.fee_ratio) if sells else quote * (1 - state.fee_ratio)
         size = -base if sells else base
@@ -277,7 +325,7 @@ class CurieVenue:
 
     def outside_changes(self, from_block: int, known: frozenset[str]) -> Reader[tuple[OutsideChange, ...]]:
         """Position changes of ours from other transactions. A liquidation explains itself by its own event."""
-        us = "0x" + bytes.fromhex(self.account[2:]).rjust(32, b"\0").hex()
+        us = "0x" + bytes.fromhex(self.trader[2:]).rjust(32, b"\0").hex()
         wanted = [
             LogQuery(self._house.address, ("0x" + self._house.abi.topic(event).hex(), us), from_block, event)
             for event in ("PositionChanged", "PositionLiquidated")
@@ -298,7 +346,10 @@ class CurieVenue:
         return tuple(changes)
 
     def rules(self, max_order: Decimal) -> tuple[Rule, ...]:
-        """What the mandate allows here: orders of this market of at most `max_order`, with a price bound."""
+        """What the mandate allows here: orders of this market of at most `max_order`, with a price bound.
+
+        A delegate may order for the configured trader alone, and nothing for itself.
+        """
 
         def order(arguments: Mapping[str, Any]) -> None:
             params = arguments["params"]
@@ -309,10 +360,54 @@ class CurieVenue:
             if params["isExactInput"] != params["isBaseToQuote"]:
                 raise OrderRejected("mandate: an order's amount must be in base units")
 
+        def order_for(arguments: Mapping[str, Any]) -> None:
+            if arguments["trader"].lower() != self.trader.lower():
+                raise OrderRejected(f"mandate: an order for {arguments['trader']}, not for {self.trader}")
+            order(arguments)
+
         def close(arguments: Mapping[str, Any]) -> None:
             self._check_common(arguments["params"])
 
+        if self._delegation is not None:
+            return (Rule(self._house, "openPositionFor", order_for),)
         return (Rule(self._house, "openPosition", order), Rule(self._house, "closePosition", close))
+
+    def _approval_calls(self) -> list[Call]:
+        """What says whether a delegate may trade; nothing to ask of an account that trades for itself."""
+        if self._delegation is None:
+            return []
+        approvals = contract("curie_delegate_approval", self._delegation.delegate_approval)
+        return [
+            self._house.call("getDelegateApproval"),
+            approvals.call("getApprovedActions", self.trader, self.account),
+            *ownership_calls(self.trader, self.account),
+        ]
+
+    def _privileges(self, approval: list[Any]) -> Privileges:
+        """From the answers to `_approval_calls`. DataError where another contract than the configured one decides.
+
+        The vault knows no delegates and pays an account's money to that account alone, so a delegate withdraws only
+        where it is the one owner that a Safe needs.
+        """
+        if self._delegation is None:
+            return Privileges(self.account, self.account, can_trade=True, can_withdraw=True)
+        deciding, actions, *ownership = approval
+        if deciding.lower() != self._delegation.delegate_approval.lower():
+            raise DataError(
+                f"{self.name}: delegate_approval is not the clearing house's, which is {deciding}"
+            )
+        return Privileges(
+            self.account,
+            self.trader,
+            can_trade=bool(actions & MAY_OPEN),
+            can_withdraw=signs_alone(ownership),
+        )
+
+    def _paused(self, *, paused: bool, is_open: bool) -> str:
+        """Why nothing can be traded, "" where it can."""
+        if paused:
+            return f"{self.name}: the clearing house is paused"
+        return "" if is_open else f"{self.name}: the market is paused or closed"
 
     def _check_common(self, params: Mapping[str, Any]) -> None:
         if params["baseToken"].lower() != self._at.base_token.lower():
@@ -330,7 +425,7 @@ class CurieVenue:
             event
             for event in decoded
             if event is not None
-            and event["trader"].lower() == self.account.lower()
+            and event["trader"].lower() == self.trader.lower()
             and event["baseToken"].lower() == self._at.base_token.lower()
         ]
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from bot.core.costs import Costs
 from bot.core.model import Fill, Intent, Outcome, PerpPosition, VenueState
+from bot.core.orders import Order
 from bot.ports import PerpVenue, Reader, Receipt, TxCall
 
 
@@ -33,9 +34,16 @@ class PaperVenue:
 
     def prepare(self, intent: Intent, state: VenueState) -> TxCall:
         """The real order's calldata, for the position that the chain has."""
+        return self._venue.prepare(intent, self._on_chain(state))
+
+    def decode(self, call: TxCall, state: VenueState) -> Order:
+        """The real order's, for the position that the chain has."""
+        return self._venue.decode(call, self._on_chain(state))
+
+    def _on_chain(self, state: VenueState) -> VenueState:
+        """`state` with the position that the chain has."""
         recorded = sum((fill.size for fill in self._fills()), Decimal(0))
-        on_chain = replace(state, position=replace(state.position, size=state.position.size - recorded))
-        return self._venue.prepare(intent, on_chain)
+        return replace(state, position=replace(state.position, size=state.position.size - recorded))
 
     def outcome(self, intent: Intent, receipt: Receipt) -> Reader[Outcome]:
         """Never asked: nothing was sent."""

@@ -14,6 +14,7 @@ import tomlkit
 from bot.app import build
 from bot.config import load_config
 from bot.core.decision import Rules, decide
+from bot.core.limits import Limits
 from bot.core.model import (
     BlockRef,
     CostPoint,
@@ -27,7 +28,6 @@ from bot.core.model import (
     VolsUsed,
 )
 from bot.core.policy import OptimalBand
-from bot.core.risk import Limits
 from bot.core.risk_target import DailyErrorOfNav
 from bot.core.target import Doubts, Target
 from bot.localnet.configuration import world_config, write_files
@@ -59,7 +59,7 @@ def timed(work: Callable[[], object]) -> float:
 def rules_of() -> Rules:
     """The default policy with wide limits."""
     wide = Decimal(10) ** 6
-    limits = Limits(**{name: wide if name.startswith("max_") else 3600 for name in Limits.__slots__})
+    limits = Limits(wide, wide, wide, 3600, 3600, Decimal("0.005"))
     policy = OptimalBand(DailyErrorOfNav(Decimal("0.001")), Decimal("0.1"), Decimal("0.5"))
     return Rules(Target(), Doubts(), policy, limits, 60)
 

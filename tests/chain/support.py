@@ -42,6 +42,16 @@ LOT = Decimal("0.001")
 FIXED_BAND = {"kind": "delta_band", "trigger": "0.5", "min_trade": "0.1"}
 """What is tested here is what becomes of a decision, not how much risk the policy of the day would bear."""
 
+CHOSEN_LIMITS = (
+    "max_order_usd",
+    "max_leverage",
+    "max_price_move",
+    "max_trades_hour",
+    "max_turnover_day_usd",
+    "max_gas_day_usd",
+)
+"""Limits that the shipped configuration sets though they need not be: a test sets those that it is about."""
+
 Edit = Callable[[Any], None]
 
 
@@ -54,6 +64,8 @@ def write_config(world: World, folder: Path, *, live: bool = True, edit: Edit = 
     document = world_config(world)
     document.update({"mode": "live" if live else "paper", "clock": "chain"})
     document["books"][0].update({"policy": FIXED_BAND, "doubts": {"vol": "0"}})
+    for name in CHOSEN_LIMITS:
+        del document["books"][0]["limits"][name]
     edit(document)
     return write_files(folder, tomlkit.dumps(document), world.hedger_key)
 

@@ -141,6 +141,7 @@ def copied(served: Served, folder: Path, mode: str = "live") -> Path:
     copy.write_text(text.replace('mode = "paper"', f'mode = "{mode}"'), encoding="utf-8")
     key = folder / "hedger.key"
     key.write_text(served.config.with_name("hedger.key").read_text(encoding="utf-8"), encoding="utf-8")
+    key.chmod(0o600)
     return copy
 
 
@@ -297,7 +298,7 @@ class TestFork:
         with Cli(tmp_path, "once", "--config", theirs) as once:
             assert once.code == 2
             assert once.out == ""
-            (line,) = once.err.splitlines()
+            *_, line = once.err.splitlines()
         assert line.startswith(
             f"ConfigError: ledger: it belongs to chain_id {one.ready['chain_id']} of localnet"
         )
@@ -368,7 +369,7 @@ class TestMistakes:
                 "signer.keystore: {folder}/hedger.key is not a keystore file",
             ),
             (
-                'kind = "key"\nkey = "file:vaultkeel.toml"',
+                'kind = "key"\nplain_key = true\nkey = "file:words.txt"',
                 "signer.key: this is not a private key of 32 bytes in hex",
             ),
         ],
@@ -378,6 +379,8 @@ class TestMistakes:
         self, localnet: Served, tmp_path: Path, here: Here, signer: str, says: str
     ) -> None:
         config = copied(localnet, tmp_path)
+        (tmp_path / "words.txt").touch(mode=0o600)
+        (tmp_path / "words.txt").write_text("no key at all")
         text = config.read_text()
         start = text.index("[signer]")
         end = text.index("[chains", start)

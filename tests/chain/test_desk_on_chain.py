@@ -622,7 +622,7 @@ class TestRefusals:
             address = (proxy.url if mistake.rule else f"http://127.0.0.1:{free_port()}") + TOKEN_PATH
             config = write_config(fresh, tmp_path, edit=behind(address, mistake.edit))
             code, out, err = run_here(monkeypatch, capsys, mistake.command, "--config", config, "--json")
-        (line,) = err.splitlines()
+        *_, line = err.splitlines()
         kind, _, sentence = line.partition(": ")
         assert re.match(mistake.says, sentence), line
         assert code == mistake.code

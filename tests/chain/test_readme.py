@@ -86,7 +86,8 @@ def test_every_command_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
             program_lines[shlex.split(line)[1]] = line
     assert set(script_lines) == SCRIPTS
     assert all(os.access(ROOT / script, os.X_OK) for script in SCRIPTS)
-    known = {"localnet", "status", "once", "run", "explain", "replay", "halt", "resume", "rehearse", "fork"}
+    known = {"localnet", "status", "once", "run", "explain", "replay", "risk"}
+    known |= {"halt", "resume", "rehearse", "fork"}
     assert set(program_lines) == known
 
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -100,6 +101,7 @@ def test_every_command_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
         assert "It would trade at" in finished(program_lines["explain"], tmp_path, environment)
         replayed = finished(program_lines["replay"], tmp_path, environment)
         assert "identical to the last bit" in " ".join(replayed.replace("│", " ").split())
+        assert "Margin on curie-eth" in finished(program_lines["risk"], tmp_path, environment)
         assert "HALTED" in finished(program_lines["halt"], tmp_path, environment)
         assert "ACTIVE" in finished(program_lines["resume"], tmp_path, environment)
 

@@ -48,6 +48,7 @@ def test_no_secret_ever_shows(
     market.refresh()
     keystore = Account.encrypt(fresh.hedger_key, PASSWORD, kdf="pbkdf2", iterations=10)
     (tmp_path / "keystore.json").write_text(json.dumps(keystore), encoding="utf-8")
+    (tmp_path / "keystore.json").chmod(0o600)
     monkeypatch.setenv("CANARY_PASSWORD", PASSWORD)
     seen: list[str] = []
 

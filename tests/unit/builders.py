@@ -22,6 +22,7 @@ from bot.core.decision import Decided, Rules, decide
 from bot.core.exposure import measure
 from bot.core.fees import FeeCap, Offer
 from bot.core.greeks import position_greeks, price_book
+from bot.core.limits import Limits
 from bot.core.model import (
     BlockRef,
     CostPoint,
@@ -41,7 +42,6 @@ from bot.core.model import (
     VolsUsed,
 )
 from bot.core.policy import DeltaBand
-from bot.core.risk import Limits
 from bot.core.target import Doubts, Target
 from bot.desk import Desk, Tick
 from bot.ledger import open_ledger

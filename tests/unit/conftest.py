@@ -1,9 +1,11 @@
 """Unit tests speak to nobody: whoever opens a connection fails."""
 
 import socket
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import pytest
+import structlog
 from hypothesis import settings
 
 settings.register_profile("unit", deadline=None)
@@ -24,3 +26,10 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(socket.socket, name, refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
+
+
+@pytest.fixture(autouse=True)
+def logs_of_its_own() -> Iterator[None]:
+    """A test that sets up the logs writes to a standard error that ends with it."""
+    yield
+    structlog.reset_defaults()

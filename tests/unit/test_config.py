@@ -4,20 +4,24 @@ import copy
 import tomllib
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import tomlkit
-from builders import ACCOUNT, KEY
+from builders import ACCOUNT, KEY, SIGNER
 from pydantic import ValidationError
 
-from bot.app import make_client, make_signer
+from bot.app import make_book, make_client, make_limits, make_signer
 from bot.config import Config, load_config
 from bot.config.chains import KeySigner
 from bot.config.policies import OptimalBandConfig
+from bot.core.budgets import Budgets
+from bot.core.model import Mode
 from bot.errors import ConfigError
+from bot.ledger import open_ledger
 from bot.localnet.configuration import fork_config
 from bot.localnet.node import Node
 from bot.share import share
@@ -79,8 +83,8 @@ class TestShipped:
         assert make_signer(config).address == ACCOUNT
 
     def test_amounts_keep_every_digit(self, write: Write) -> None:
-        path = write(("books", 0, "limits", "max_order"), "12345678901234567.123456789012345678")
-        assert str(load_config(path).books[0].limits.max_order) == "12345678901234567.123456789012345678"
+        path = write(("books", 0, "limits", "max_position"), "12345678901234567.123456789012345678")
+        assert str(load_config(path).books[0].limits.max_position) == "12345678901234567.123456789012345678"
 
     def test_a_price_of_the_gas_coin_may_be_given(self, write: Write) -> None:
         path = write(("chains", "localnet", "native_usd"), "0.75")
@@ -381,8 +385,10 @@ class TestFiles:
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
         (tmp_path / "secrets").mkdir()
-        (tmp_path / "secrets" / "hedger.key").write_text(f"  {KEY}\n")
-        path = write(("signer",), {"kind": "key", "key": "file:secrets/hedger.key"})
+        secret = tmp_path / "secrets" / "hedger.key"
+        secret.write_text(f"  {KEY}\n")
+        secret.chmod(0o600)
+        path = write(("signer",), {"kind": "key", "key": "file:secrets/hedger.key", "plain_key": True})
         monkeypatch.chdir(elsewhere)
         for given in (path, Path("..") / path.name):
             config = load_config(given)
@@ -447,6 +453,7 @@ class TestSecrets:
 
     def test_a_secret_that_cant_be_read_is_not_quoted(self, write: Write, tmp_path: Path) -> None:
         (tmp_path / "key").write_bytes(b"\xff" + KEY.encode())
+        (tmp_path / "key").chmod(0o600)
         told = mistake(write(("signer", "key"), "file:key"))
         assert told.startswith("vaultkeel.toml: signer.key: ")
         assert KEY[2:] not in told
@@ -456,3 +463,79 @@ class TestSecrets:
     ) -> None:
         monkeypatch.setenv("VAULTKEEL_KEY", "")
         assert "the environment variable VAULTKEEL_KEY is not set" in mistake(write())
+
+
+GAS_SENTENCE = "what one order's gas may cost: lower that one first"
+
+CONTRADICTIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"max_order": "301"}, {}, "books.0.limits: max_order 301 is above max_position 300"),
+    ({"max_trades_hour": 9, "max_trades_day": 8}, {}, "max_trades_hour 9 is above max_trades_day 8"),
+    (
+        {"max_turnover_hour_usd": "20000001"},
+        {},
+        "max_turnover_hour_usd 20000001 is above max_turnover_day_usd 20000000",
+    ),
+    (
+        {"max_turnover_hour_usd": "249999"},
+        {},
+        "max_order_usd 250000 is above max_turnover_hour_usd 249999",
+    ),
+    ({"max_turnover_day_usd": "9"}, {}, "max_order_usd 250000 is above max_turnover_day_usd 9"),
+    ({"max_order": "0.09"}, {}, "books.0: min_trade 0.1 is above max_order 0.09: nothing could be traded"),
+    ({"max_order_usd": "25"}, {}, "max_order_usd 25 of book eth is not above max_gas_usd 25 of the chain"),
+    ({"max_gas_day_usd": "24"}, {}, f"of book eth is below max_gas_usd 25 of the chain, {GAS_SENTENCE}"),
+    ({}, {"max_gas_day_usd": "24"}, "max_gas_day_usd 24 of all books is below max_gas_usd 25"),
+    (
+        {"max_trades_hour": 1, "max_trades_day": 9},
+        {"max_trades_day": 8},
+        "max_trades_day of book eth is 9, above 8 of all books",
+    ),
+    ({}, {"max_trades_hour": 9, "max_trades_day": 8}, "limits: max_trades_hour 9 is above max_trades_day 8"),
+    ({"then": {"DAILY_LOS": "halt"}}, {}, "books.0.limits.then: DAILY_LOS is no code of these limits"),
+    ({"then": {"TOTAL_DAILY_LOSS": "halt"}}, {}, "TOTAL_DAILY_LOSS is no code of these limits"),
+    ({}, {"then": {"DAILY_LOSS": "halt"}}, "limits.then: DAILY_LOSS is no code of these limits"),
+    ({"then": {"DAILY_LOSS": "stop"}}, {}, "'reduce' or 'halt'"),
+    ({"max_leverage": "0"}, {}, "books.0.limits.max_leverage: Input should be greater than 0"),
+    ({"max_net": 1.5}, {}, f"books.0.limits.max_net: {NOT_EXACT}"),
+    ({"max_trades_day": "9"}, {}, f"books.0.limits.max_trades_day: {NOT_WHOLE}"),
+    ({}, {"max_order": "9"}, f"limits.max_order: {UNKNOWN_KEY}"),
+]
+
+
+class TestLimits:
+    @pytest.mark.parametrize(("of_book", "in_all", "told"), CONTRADICTIONS)
+    def test_limits_that_contradict_each_other_are_refused_in_a_sentence(
+        self, tmp_path: Path, of_book: dict[str, Any], in_all: dict[str, Any], told: str
+    ) -> None:
+        document = tomllib.loads(SHIPPED.read_text(encoding="utf-8"))
+        document["books"][0]["limits"].update(of_book)
+        document["limits"] = in_all
+        path = tmp_path / "vaultkeel.toml"
+        path.write_text(tomlkit.dumps(document), encoding="utf-8")
+        assert told in mistake(path)
+
+    def test_every_limit_reaches_the_desk(self, tmp_path: Path) -> None:
+        given = {
+            "max_order": "60", "max_position": "300", "max_order_usd": "200000", "max_leverage": "4",
+            "max_gross": "500", "max_net": "20", "min_interval_s": 30, "max_price_move": "0.1",
+            "min_native": "0.05", "max_trades_hour": 5, "max_trades_day": 50,
+            "max_turnover_hour_usd": "1000000", "max_turnover_day_usd": "3000000",
+            "max_fees_day_usd": "3000", "max_gas_day_usd": "100", "max_loss_day_usd": "9000",
+        }  # fmt: skip
+        document = tomllib.loads(SHIPPED.read_text(encoding="utf-8"))
+        document["books"][0]["limits"] = given | {"then": {"DAILY_LOSS": "halt"}}
+        document["limits"] = {"max_loss_day_usd": "10000", "then": {"TOTAL_DAILY_LOSS": "reduce"}}
+        path = tmp_path / "vaultkeel.toml"
+        path.write_text(tomlkit.dumps(document), encoding="utf-8")
+        config = load_config(path)
+        kept = make_limits(config, config.books[0])
+        for name, value in given.items():
+            owner = kept.budgets if name in Budgets.__slots__ else kept
+            assert getattr(owner, name) == (value if isinstance(value, int) else Decimal(str(value))), name
+        assert (kept.min_order, kept.max_order_gas_usd) == (Decimal("0.1"), 25)
+        assert kept.in_all == Budgets(max_loss_day_usd=Decimal(10_000))
+        with closing(open_ledger(path.with_name("ledger.db"))) as ledger:
+            book = make_book(
+                config, config.books[0], make_client("a", config.chains["localnet"]), ledger, SIGNER
+            )
+        assert book.then == {"DAILY_LOSS": Mode.HALTED, "TOTAL_DAILY_LOSS": Mode.REDUCING}

@@ -473,7 +473,7 @@ class TestNodes:
         with pytest.raises(DataError, match="no vol for 2100-C"):
             rig.tick()
         assert rig.outcomes() == []
-        assert rig.ledger.last_snapshot("eth") is None
+        assert rig.ledger.last_tick("eth") is None
 
 
 class TestFirstTick:

@@ -29,6 +29,7 @@ PINNED = (
     packages.UNISWAP_V3,
     packages.CURIE_DEPLOYMENTS,
     packages.LYRA,
+    packages.SAFE,
     *packages.ANVIL.values(),
 )
 

@@ -54,6 +54,7 @@ class Pool:
             "baseAsset": LYRA.base_asset,
         }
         self.forged: dict[tuple[int, str], int] = {}
+        self.paused = False
         self.base = 0
         self.hedged = 0
         self.expiry = NOW + 86_400
@@ -76,6 +77,7 @@ class Pool:
             for strike, price in self.strikes.items()
         ]
         view = {
+            "isPaused": self.paused,
             "marketAddresses": self.theirs,
             "marketParameters": {
                 "greekCacheParams": {
@@ -123,6 +125,28 @@ class TestLyra:
         next(reader)
         with pytest.raises(DataError, match=r"exchange_adapter says 2000\.0{17}1, the market's spot is 2000"):
             reader.send(pool.first())
+
+    @pytest.mark.parametrize(("place", "name"), [(5, "getTotalPoolValueQuote"), (7, "getSpotPriceForMarket")])
+    @pytest.mark.parametrize(
+        ("paused", "why"), [(True, "the option market is paused"), (False, "its oracle's reason")]
+    )
+    def test_a_pool_without_a_price_is_a_data_error_that_says_why(
+        self, place: int, name: str, paused: bool, why: str
+    ) -> None:
+        pool = Pool(token(1, 7, LONG_CALL))
+        pool.paused = paused
+        answers = pool.first()
+        answers[place] = Reverted("its oracle's reason")
+        reader = lyra().read()
+        next(reader)
+        with pytest.raises(DataError, match=f"lyra-eth: {name} reverted: {why}"):
+            reader.send(answers)
+
+    def test_a_pause_with_a_price_is_in_the_state(self) -> None:
+        pool = Pool(token(1, 7, LONG_CALL))
+        assert read_pool(lyra(), pool)[0].paused == ""
+        pool.paused = True
+        assert read_pool(lyra(), pool)[0].paused == "lyra-eth: the option market is paused"
 
     def test_the_spot_alone_is_one_call(self) -> None:
         spot, asked = feed(lyra().watch(), [[1999 * E18]])
@@ -291,6 +315,8 @@ def curie_first(size: str = "0", **changes: Any) -> list[Any]:
         "twap_interval": 900,
         "initial_ratio": 100_000,
         "maintenance_ratio": 62_500,
+        "paused": False,
+        "is_open": True,
     }
     return list((values | changes).values())
 
@@ -326,9 +352,21 @@ def swap_of(call: Call) -> dict[str, Any]:
 
 
 class TestCurie:
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({}, ""),
+            ({"paused": True}, "curie-eth: the clearing house is paused"),
+            ({"is_open": False}, "curie-eth: the market is paused or closed"),
+        ],
+    )
+    def test_a_pause_is_a_sentence(self, changes: dict[str, bool], words: str) -> None:
+        state, _ = read_curie(curie_first(**changes), [*EDGES, *LADDER, TWAP, INDEX_TWAP])
+        assert state.paused == words
+
     def test_two_rounds_are_enough(self) -> None:
         _, asked = read_curie(curie_first(), [*EDGES, *LADDER, TWAP, INDEX_TWAP])
-        assert [len(calls) for calls in asked] == [17, 10]
+        assert [len(calls) for calls in asked] == [19, 10]
 
     def test_the_figures_have_the_domains_units(self) -> None:
         state, _ = read_curie(curie_first(), [*EDGES, *LADDER, TWAP, INDEX_TWAP])

@@ -171,12 +171,13 @@ class TestTheLastTrade:
 
 
 def test_the_snapshot_of_the_newest_tick_is_at_hand(rig: Rig) -> None:
-    assert rig.ledger.last_snapshot("eth") is None
+    assert rig.ledger.last_tick("eth") is None
     run(rig, "2000", "2005")
-    newest = rig.ledger.last_snapshot("eth")
+    newest = rig.ledger.last_tick("eth")
     assert newest is not None
-    assert newest.spot == 2005
-    assert newest == rig.ledger.history.tick(2).decided.snapshot
+    assert (newest.id, newest.snapshot.spot) == (2, 2005)
+    decided = rig.ledger.history.tick(2).decided
+    assert (newest.snapshot, newest.exposure) == (decided.snapshot, decided.exposure)
 
 
 def test_the_vols_and_the_time_are_those_of_the_tick(rig: Rig) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from builders import NOW, block, exposure, limits, snapshot, source, venue_state
 
+from bot.core.limits import Limits
 from bot.core.model import Decision, Hold, Mode, Rebalance, VolsUsed
-from bot.core.risk import Limits, guard
+from bot.core.risk import guard
 
 EXPOSED = exposure(-5.0)
 
@@ -173,7 +174,7 @@ def test_a_position_may_turn_as_far_as_its_limit_on_the_other_side() -> None:
 
 
 def test_a_position_beyond_its_limit_may_shrink_and_not_grow() -> None:
-    assert code(guarded("5", position="301")) == "NO_ROOM"
+    assert code(guarded("5", position="301")) == "POSITION"
     assert code(guarded("-5", position="301")) == "REBALANCE"
 
 
@@ -195,7 +196,7 @@ def test_the_tightest_limit_cuts_and_is_named() -> None:
 )
 def test_no_room_is_a_hold_that_names_the_limit(position: str, venue: dict[str, Any]) -> None:
     decision = guarded("5", position=position, **venue)
-    assert code(decision) == "NO_ROOM"
+    assert code(decision) == ("POSITION" if position == "300" else "NO_ROOM")
     assert ("position limit" if position == "300" else "the venue's limit") in decision.text
 
 

@@ -1,14 +1,17 @@
-"""Signers that hold a key in this process: from a raw key, or from an encrypted keystore file."""
+"""Keys held in this process: from a raw key, or from an encrypted keystore file."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
-from eth_utils.address import to_checksum_address
+from eth_utils.address import is_hex_address, to_checksum_address
 
+from bot.chain.signer.sealing import checked
 from bot.errors import ConfigError
 from bot.ports import SignedTx, UnsignedTx
+from bot.private import read_private
 
 
 class LocalSigner:
@@ -37,7 +40,7 @@ class LocalSigner:
                 "accessList": [],
             }
         )
-        return SignedTx(bytes(signed.raw_transaction), "0x" + bytes(signed.hash).hex())
+        return checked("local", bytes(signed.raw_transaction), self.address)
 
 
 def signer_from_key(key: str) -> LocalSigner:
@@ -50,17 +53,35 @@ def signer_from_key(key: str) -> LocalSigner:
 
 def signer_from_keystore(path: Path, password: str) -> LocalSigner:
     """An encrypted keystore file (Web3 Secret Storage). ConfigError says whether file or password is at fault."""
+    keystore = _keystore(path)
     try:
-        keystore = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"signer.keystore: {path} can't be read: {error.strerror}") from None
-    except ValueError:
-        raise ConfigError(f"signer.keystore: {path} is not a keystore file") from None
-    try:
-        return LocalSigner(Account.from_key(Account.decrypt(keystore, password)))
+        signer = LocalSigner(Account.from_key(Account.decrypt(keystore, password)))
     except ValueError as error:
         if "MAC mismatch" in str(error):
             raise ConfigError(f"signer.password: it does not open {path}") from None
         raise ConfigError(f"signer.keystore: {path} is not a keystore file") from None
     except (KeyError, TypeError, AttributeError, NotImplementedError):
         raise ConfigError(f"signer.keystore: {path} is not a keystore file") from None
+    named = _named(keystore)
+    if named not in ("", signer.address):
+        raise ConfigError(f"signer.keystore: {path} says {named}, its key is that of {signer.address}")
+    return signer
+
+
+def keystore_address(path: Path) -> str:
+    """The address that a keystore says it is for, without opening it; "" where it names none. ConfigError."""
+    return _named(_keystore(path))
+
+
+def _keystore(path: Path) -> Any:
+    try:
+        return json.loads(read_private(path))
+    except OSError as error:
+        raise ConfigError(f"signer.keystore: {path} can't be read: {error.strerror}") from None
+    except ValueError:
+        raise ConfigError(f"signer.keystore: {path} is not a keystore file") from None
+
+
+def _named(keystore: Any) -> str:
+    named = keystore.get("address") if isinstance(keystore, dict) else None
+    return to_checksum_address(named) if isinstance(named, str) and is_hex_address(named) else ""

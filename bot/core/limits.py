@@ -1,0 +1,130 @@
+"""How large an order may be, and what it may leave behind: the limits that a cut can keep, and the one it can't."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from bot.core.budgets import BUDGET_CODES, NO_BUDGETS, TOTAL, Budgets, accounts, turnover_caps
+from bot.core.model import Exposure, Hold, Snapshot
+from bot.core.orders import Cap, reserve_price
+
+INPUT_CODES = (
+    "PAUSED",
+    "SEQUENCER",
+    "STALE_BLOCK",
+    "STALE_VOL",
+    "STALE_FEED",
+    "PRICE_GAP",
+    "PRICE_MOVE",
+)
+ORDER_CODES = (
+    "TOO_SOON",
+    "NATIVE_RESERVE",
+    "ORDER_SIZE",
+    "ORDER_USD",
+    "POSITION",
+    "NO_ROOM",
+    "LEVERAGE",
+    "GROSS",
+    "NET",
+)
+BOOK_CODES = (*INPUT_CODES, *ORDER_CODES, *BUDGET_CODES)
+TOTAL_CODES = tuple(TOTAL + code for code in BUDGET_CODES)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one book may do; None is no limit. Sizes in units of the underlying, ages in seconds, ratios as fractions.
+
+    `max_gross` bounds the options' gross delta and the perp's size together, `max_net` the net delta that an order
+    leaves. `max_leverage` is notional ÷ account value after the order. `min_native` is in coins. `min_order` is the
+    smallest that an order may be cut to, `max_order_gas_usd` the most that its gas may cost. `in_all` is what all books
+    share.
+    """
+
+    max_order: Decimal
+    max_position: Decimal
+    max_price_gap: Decimal
+    max_block_age_s: int
+    max_vol_age_s: int
+    max_slippage: Decimal
+    max_order_usd: Decimal | None = None
+    max_leverage: Decimal | None = None
+    max_gross: Decimal | None = None
+    max_net: Decimal | None = None
+    min_interval_s: int | None = None
+    max_price_move: Decimal | None = None
+    min_native: Decimal | None = None
+    min_order: Decimal = Decimal(0)
+    max_order_gas_usd: Decimal | None = None
+    budgets: Budgets = NO_BUDGETS
+    in_all: Budgets = NO_BUDGETS
+
+
+def size_caps(side: int, exposure: Exposure, snapshot: Snapshot, limits: Limits) -> list[Cap]:
+    """The largest orders of a side (1 buys, −1 sells) by the limits in units."""
+    venue = snapshot.venue
+    ahead = side * venue.position.size
+    caps = [
+        Cap("ORDER_SIZE", "the order limit", limits.max_order, passing=True),
+        Cap("POSITION", "the position limit", max(limits.max_position - ahead, Decimal(0))),
+        Cap(
+            "NO_ROOM",
+            "the venue's limit for one order",
+            venue.max_buy if side > 0 else venue.max_sell,
+            passing=True,
+        ),
+    ]
+    if limits.max_gross is not None:
+        options = Decimal(repr(exposure.gross))
+        room = limits.max_gross - options - ahead
+        name = f"the gross limit of {limits.max_gross:f}, of which options and holdings take {options:.4f}"
+        caps.append(Cap("GROSS", name, max(room, shrinking(ahead))))
+    return caps
+
+
+def money_caps(side: int, bound: Decimal, snapshot: Snapshot, limits: Limits) -> list[Cap]:
+    """The largest orders of a side by the limits in USD, at a price bound that none of them is worse than."""
+    venue = snapshot.venue
+    unit_usd = reserve_price(bound, venue.mark)
+    caps = []
+    if limits.max_order_usd is not None:
+        name = f"the order limit of {limits.max_order_usd:f} USD"
+        caps.append(Cap("ORDER_USD", name, limits.max_order_usd / unit_usd, passing=True))
+    if limits.max_leverage is not None:
+        caps.append(leverage_cap(side, bound, snapshot, limits.max_leverage))
+    for account in accounts(snapshot, limits.budgets, limits.in_all):
+        caps += turnover_caps(account, unit_usd)
+    return caps
+
+
+def leverage_cap(side: int, bound: Decimal, snapshot: Snapshot, max_leverage: Decimal) -> Cap:
+    """The largest order after which notional ÷ account value is within the limit, or that only shrinks the position.
+
+    The account is taken to lose on every unit what the bound is worse than the mark.
+    """
+    venue = snapshot.venue
+    ahead, value = side * venue.position.size, venue.margin.account_value
+    cost = abs(bound - venue.mark)
+    room = (max_leverage * value / venue.mark - ahead) / (1 + max_leverage * cost / venue.mark)
+    name = f"the leverage limit of {max_leverage:f} on an account value of {value:.2f} USD"
+    return Cap("LEVERAGE", name, max(room, shrinking(ahead)))
+
+
+def shrinking(ahead: Decimal) -> Decimal:
+    """How large an order may be and still only shrink the position, which is `ahead` in the order's direction."""
+    return max(-ahead, Decimal(0))
+
+
+def widens_net(size: Decimal, exposure: Exposure, limits: Limits) -> Hold | None:
+    """A Hold where an order would leave more net delta than the limit, unless it makes it smaller."""
+    if limits.max_net is None:
+        return None
+    net = exposure.net
+    after = net + float(size)
+    if abs(after) <= float(limits.max_net) or abs(after) < abs(net):
+        return None
+    text = (
+        f"an order of {size:+f} would turn the net delta from {net:+.4f} to {after:+.4f}, the limit is "
+        f"{limits.max_net:f}"
+    )
+    return Hold("NET", text)
