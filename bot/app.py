@@ -25,6 +25,7 @@ from bot.config.books import (
     CurieConfig,
     DeribitVols,
     LyraConfig,
+    MarginConfig,
     TableVols,
     VaultVols,
     VolsConfig,
@@ -69,7 +70,7 @@ from bot.ledger import SqlLedger, open_ledger
 from bot.options.lyra import LyraAddresses, LyraSource
 from bot.ports import Clock, PerpVenue, PriceFeed, SignedTx, Signer, UnsignedTx, VolSource
 from bot.private import hidden_answer
-from bot.venues.curie import CurieAddresses, CurieVenue, Delegation
+from bot.venues.curie import CurieAddresses, CurieVenue, Delegation, Settlement, TransferBounds
 from bot.venues.paper import PaperVenue
 from bot.vols.constant import ConstantVol
 from bot.vols.deribit import DeribitVol
@@ -225,14 +226,14 @@ def make_access(client: Client, chain: ChainConfig) -> ChainAccess:
 def make_book(config: Config, book: BookConfig, client: Client, ledger: SqlLedger, signer: Signer) -> Book:
     """One book with its adapters, its mandate and its sender."""
     chain = config.chains[book.venue.chain]
-    curie = make_curie(book.venue, signer.address)
+    curie = make_curie(book.venue, signer.address, watches_margin=book.margin is not None)
     venue: PerpVenue = curie
     if config.mode == "paper":
         venue = PaperVenue(curie, lambda: ledger.paper_fills(book.name))
     mandate = Mandate(
         chain_id=chain.chain_id,
         account=signer.address,
-        rules=curie.rules(book.limits.max_order),
+        rules=curie.rules(book.limits.max_order, transfer_bounds(book.margin)),
         max_gas=chain.max_gas,
         max_fee_wei=int(chain.max_fee_gwei * WEI_PER_GWEI),
     )
@@ -285,7 +286,16 @@ def make_rules(config: Config, book: BookConfig) -> Rules:
         policy=make_policy(book.policy),
         limits=make_limits(config, book),
         interval_s=config.interval_s,
+        margin=None if book.margin is None else book.margin.protection(),
     )
+
+
+def transfer_bounds(margin: MarginConfig | None) -> TransferBounds | None:
+    """What the key may move into and out of the margin at once; None where it may move nothing."""
+    if margin is None or margin.max_topup_day_usd == 0:
+        return None
+    most = margin.max_topup_day_usd
+    return TransferBounds(most, most if margin.withdraw else Decimal(0))
 
 
 def make_policy(policy: PolicyConfig) -> Policy:
@@ -335,8 +345,11 @@ def make_source(source: LyraConfig) -> LyraSource:
     return LyraSource(source.name, source.chain, addresses)
 
 
-def make_curie(venue: CurieConfig, account: str) -> CurieVenue:
+def make_curie(venue: CurieConfig, account: str, *, watches_margin: bool = False) -> CurieVenue:
     """The configured Curie market, traded by `account` for itself or for the configured trader."""
+    settlement = None
+    if watches_margin and venue.settlement_token is not None:
+        settlement = Settlement(venue.settlement_token, venue.settlement_decimals)
     addresses = CurieAddresses(**{field: getattr(venue, field) for field in CurieAddresses.__slots__})
     delegation = None
     if venue.trader is not None and venue.delegate_approval is not None:
@@ -345,4 +358,4 @@ def make_curie(venue: CurieConfig, account: str) -> CurieVenue:
                 f"{venue.name}: trader is the signer itself, who needs no approval: leave it out"
             )
         delegation = Delegation(venue.trader, venue.delegate_approval)
-    return CurieVenue(venue.name, venue.chain, account, addresses, venue.lot, delegation)
+    return CurieVenue(venue.name, venue.chain, account, addresses, venue.lot, delegation, settlement)

@@ -23,8 +23,10 @@ from bot.core.model import (
     Purpose,
     Rebalance,
     Snapshot,
+    Transfer,
 )
 from bot.core.orders import Order, price_bound
+from bot.core.protection import eased
 from bot.core.risk import recheck
 from bot.core.units import WEI_PER_NATIVE
 from bot.errors import Halt, OrderRejected, OutcomeUnknown, TransientError
@@ -40,6 +42,17 @@ from bot.ports import (
 log = structlog.get_logger("vaultkeel.desk")
 
 SOON_S = 2
+MOVES = {
+    "approve": IntentKind.APPROVE,
+    "deposit": IntentKind.ADD_MARGIN,
+    "withdraw": IntentKind.WITHDRAW_MARGIN,
+}
+DONE = {
+    IntentKind.TRADE: "traded",
+    IntentKind.APPROVE: "allowed",
+    IntentKind.ADD_MARGIN: "deposited",
+    IntentKind.WITHDRAW_MARGIN: "withdrawn",
+}
 SEVERITY = (Mode.ACTIVE, Mode.REDUCING, Mode.HALTED)
 
 
@@ -93,7 +106,7 @@ class Desk:
         waiting = self._advance(book)
         record = self.assess(book)
         halted = self.ledger.mode(book.venue.account) is Mode.HALTED
-        if not (book.paper or waiting or halted or book.name in self._reconciled):
+        if not (book.paper or waiting or halted) and self._must_reconcile(book, record.snapshot):
             self._reconcile(book, record.snapshot)
             self._reconciled.add(book.name)
         tick_id = self.ledger.record_tick(record)
@@ -163,7 +176,7 @@ class Desk:
             intent=order.intent.key,
             tx=receipt.tx_hash,
             outcome=outcome.state.value,
-            why=outcome.reason or f"{order.intent.size:+f} traded",
+            why=outcome.reason or f"{order.intent.size:+f} {DONE[order.intent.kind]}",
         )
         return outcome
 
@@ -174,8 +187,8 @@ class Desk:
 
     def _act(self, book: Book, record: Decided, tick_id: int) -> Tick:
         decision = record.decision
-        if not isinstance(decision, Rebalance):
-            raise TypeError("only a rebalance is acted on")
+        if isinstance(decision, Hold):
+            raise TypeError("a hold is not acted on")
         if not book.paper:
             self._reconcile(book, record.snapshot)
         intent = make_intent(book, record.snapshot, decision)
@@ -209,10 +222,15 @@ class Desk:
         native_usd = self._observer.native_usd(book, order.intent.reference_price)
         book.sender.cancel(order, self._clock.now(), native_usd)
 
+    def _must_reconcile(self, book: Book, snapshot: Snapshot) -> bool:
+        """Whether it is a run's first tick, or the position is not the one expected: a liquidation is seen at once."""
+        found = reconcile.position(self.ledger, book.venue.account, snapshot.venue)
+        return book.name not in self._reconciled or not found.agrees
+
     def _reconcile(self, book: Book, snapshot: Snapshot) -> None:
         """Nonces and our position are the same in ledger and chain, or a venue event explains why not; Halt otherwise.
 
-        Done at the start of a run and before every trade.
+        Done at the start of a run, before every order, and wherever the position is not the one expected.
         """
         book.sender.check_nonces()
         now, block = self._clock.now(), primary_block(snapshot.blocks, book.venue.chain)
@@ -227,12 +245,15 @@ class Desk:
     def _place(self, book: Book, record: Decided, intent: Intent) -> Outcome:
         """Prepares, checks and sends. OrderRejected only where nothing was signed."""
         snapshot = record.snapshot
+        trades = intent.kind is IntentKind.TRADE
         call = book.venue.prepare(intent, snapshot.venue)
-        order = book.venue.decode(call, snapshot.venue)
-        check_same(order, intent)
+        if trades:
+            check_same(book.venue.decode(call, snapshot.venue), intent)
         prepared = book.sender.preflight(book.venue, call)
         transaction = book.sender.unsigned(prepared, snapshot.native_usd)
-        self._check_limits(book, record, order, Decimal(transaction.gas * transaction.max_fee_wei))
+        if trades:  # what moves margin is bounded by the mandate, which decodes it
+            order = book.venue.decode(call, snapshot.venue)
+            self._check_limits(book, record, order, Decimal(transaction.gas * transaction.max_fee_wei))
         if book.paper:
             fill = book.venue.expected(intent, snapshot.venue, prepared.returned)
             outcome = Outcome(OutcomeState.PAPER, "recorded, not sent", fill)
@@ -255,6 +276,8 @@ class Desk:
     def _check_limits(self, book: Book, record: Decided, order: Order, gas_wei: Decimal) -> None:
         """The limits once more, on what the bytes to be signed would trade. OrderRejected with the limit's code."""
         mode, limits = self.ledger.mode(book.venue.account), book.rules.limits
+        if isinstance(record.decision, Rebalance) and record.decision.protects:
+            limits, mode = eased(limits), Mode.HALTED if mode is Mode.HALTED else Mode.REDUCING
         hold = recheck(order, gas_wei / WEI_PER_NATIVE, record.exposure, record.snapshot, limits, mode)
         if hold is not None:
             self._escalate(book, hold)
@@ -268,35 +291,43 @@ def check_same(order: Order, intent: Intent) -> None:
         raise OrderRejected(f"the prepared call means another order than was decided: {order}, not {meant}")
 
 
-def make_intent(book: Book, snapshot: Snapshot, decision: Rebalance) -> Intent:
+def make_intent(book: Book, snapshot: Snapshot, decision: Rebalance | Transfer) -> Intent:
     """The order for a decision. Its key follows from the blocks that were read and the position on them, so that a book
-    can't intend two orders on the same state of the chain.
+    can't intend two orders of a kind on the same state of the chain.
 
     The price bound is the quoted average price with the fee, worsened by the slippage limit.
     """
+    match decision:
+        case Rebalance(size=size):
+            kind, amount = IntentKind.TRADE, size
+            bound = price_bound(costs_of(snapshot), size, book.rules.limits.max_slippage)
+        case Transfer(what=what, amount=amount):
+            kind, bound = MOVES[what], Decimal(0)
     blocks = [block.hash for block in snapshot.blocks]
-    state = f"{book.name}:{blocks}:{snapshot.venue.position.size}:{snapshot.in_flight}:trade:0"
+    state = f"{book.name}:{blocks}:{snapshot.venue.position.size}:{snapshot.in_flight}:{kind}:0"
     key = hashlib.sha256(state.encode()).hexdigest()[:24]
     return Intent(
         key=key,
         book=book.name,
         account=book.venue.account,
         market=snapshot.venue.position.market,
-        kind=IntentKind.TRADE,
-        size=decision.size,
-        price_bound=price_bound(costs_of(snapshot), decision.size, book.rules.limits.max_slippage),
+        kind=kind,
+        size=amount,
+        price_bound=bound,
         deadline=primary_block(snapshot.blocks, book.venue.chain).timestamp + book.order_ttl_s,
         reference_price=snapshot.venue.mark,
     )
 
 
-def next_visit(decision: Rebalance, outcome: Outcome, clip_interval_s: int) -> int | None:
+def next_visit(decision: Rebalance | Transfer, outcome: Outcome, clip_interval_s: int) -> int | None:
     """Seconds until the desk should look again, None for the next interval.
 
-    An open order is followed up, a clip or a partial fill has more to trade.
+    An open order is followed up, a clip or a partial fill has more to trade. What moved margin came before the rest.
     """
     if outcome.state is OutcomeState.PENDING:
         return SOON_S
+    if isinstance(decision, Transfer):
+        return SOON_S if outcome.state is OutcomeState.FILLED else None
     if decision.remaining != 0 or outcome.state is OutcomeState.PARTIAL:
         return clip_interval_s
     return None

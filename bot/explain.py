@@ -12,7 +12,7 @@ from rich.text import Text
 
 from bot.core.attribution import Attribution, attribute
 from bot.core.greeks import position_greeks, price_book
-from bot.core.model import Exposure, Hold, Rebalance
+from bot.core.model import Decision, Exposure
 from bot.core.target import Target
 from bot.ledger.history import History, RecordedTick
 from bot.render import (
@@ -70,7 +70,7 @@ def explanation_view(explanation: Explanation) -> RenderableType:
     return Group(*parts)
 
 
-def arithmetic_table(decision: Hold | Rebalance) -> RenderableType:
+def arithmetic_table(decision: Decision) -> RenderableType:
     """The figures behind a decision."""
     table = plain_table("Arithmetic")
     table.show_header = False

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from bot.book import Book, ChainAccess
 from bot.chain.reads import drive, look
-from bot.core.model import BlockRef, Snapshot, SourceState, VolsUsed
+from bot.core.model import BlockRef, IntentKind, Snapshot, SourceState, VolsUsed
 from bot.core.units import from_raw
 from bot.errors import ConfigError, DataError, TransientError
 from bot.ports import Clock, Ledger, Reader, VolSource, primary_block
@@ -68,7 +68,9 @@ class Observer:
         access = self._chains[book.venue.chain]
         head = primary_block(tuple(blocks), book.venue.chain)
         open_orders = self._ledger.open_intents(book.venue.account)
-        in_flight = (o.intent.size for o in open_orders if o.intent.market == venue.position.market)
+        ours = (o.intent for o in open_orders if o.intent.market == venue.position.market)
+        in_flight = (intent.size for intent in ours if intent.kind is IntentKind.TRADE)
+        left, failed = self._top_ups(book)
         snapshot = Snapshot(
             book=book.name,
             underlying=book.underlying,
@@ -87,8 +89,17 @@ class Observer:
             sequencers=sequencers,
             native=native,
             paper=book.paper,
+            top_up_left_usd=left,
+            top_up_failed=failed,
         )
         return accounted(self._ledger, book, snapshot, open_orders)
+
+    def _top_ups(self, book: Book) -> tuple[Decimal, str]:
+        """What may still be added to the margin today, in USD, and why the last attempt at it failed."""
+        if book.rules.margin is None:
+            return Decimal(0), ""
+        added, failed = self._ledger.top_ups(book.name, self._clock.now())
+        return max(book.rules.margin.max_topup_day_usd - added, Decimal(0)), failed
 
     def _native(self, book: Book) -> Reader[Decimal]:
         """What the signing account holds of the gas coin, asked of Multicall3 in the round that is asked anyway."""

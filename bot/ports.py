@@ -265,7 +265,7 @@ class PerpVenue(Protocol):
         ...
 
     def prepare(self, intent: Intent, state: VenueState) -> TxCall:
-        """Calldata with the price bound and the deadline of `intent`. Signs and sends nothing."""
+        """Calldata with the price bound and the deadline of `intent`, or that moves its amount. Sends nothing."""
         ...
 
     def decode(self, call: TxCall, state: VenueState) -> Order:
@@ -359,6 +359,13 @@ class Ledger(Protocol):
         """What the orders that have an outcome used up by `now`, of one book, or of all for None.
 
         On paper recorded orders count too.
+        """
+        ...
+
+    def top_ups(self, book: str, now: int) -> tuple[Decimal, str]:
+        """What a book added to its margin in the last day, open deposits included, in settlement tokens.
+
+        The second is why its newest attempt came to nothing, "" where it did not or was more than a minute ago.
         """
         ...
 

@@ -12,7 +12,17 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.core.decision import Decided
-from bot.core.model import Decision, Exposure, Mode, Outcome, PositionGreeks, Privileges, Snapshot, Wake
+from bot.core.model import (
+    Decision,
+    Exposure,
+    IntentKind,
+    Mode,
+    Outcome,
+    PositionGreeks,
+    Privileges,
+    Snapshot,
+    Wake,
+)
 from bot.ports import OpenIntent
 from bot.simulate.measures import Rehearsal, Step, profit, usd
 
@@ -153,8 +163,8 @@ def checks_table(exposure: Exposure) -> RenderableType:
 
 def decision_panel(decision: Decision, title: str) -> RenderableType:
     """A decision in words."""
-    head = "HOLD" if decision.kind == "hold" else "REBALANCE"
-    colour = "yellow" if decision.kind == "rebalance" else GOOD
+    head = decision.kind.upper()
+    colour = GOOD if decision.kind == "hold" else "yellow"
     return Panel(
         Text(f"{head}: {decision.text}"),
         title=title,
@@ -196,15 +206,25 @@ def intents_table(rows: Sequence[dict[str, Any]]) -> RenderableType:
         nonce = "" if row["nonce"] is None else str(row["nonce"])
         why = row["reason"] or row["why"]
         table.add_row(
-            row["key"], f"{Decimal(row['intended']):+f}", row["outcome"], nonce, row["state"] or "", why
+            row["key"],
+            meant(row["kind"], Decimal(row["intended"])),
+            row["outcome"],
+            nonce,
+            row["state"] or "",
+            why,
         )
     return table
+
+
+def meant(kind: str, size: Decimal) -> str:
+    """What an intent moves: a signed size, or an amount with what is done with it."""
+    return f"{size:+f}" if kind == IntentKind.TRADE else f"{kind.replace('_', ' ')} {size:f}"
 
 
 def order_panel(order: OpenIntent) -> RenderableType:
     """One order without an outcome, with every transaction that was signed for it."""
     intent = order.intent
-    lines = [f"{intent.size:+f} of {intent.market}, deadline {intent.deadline}"]
+    lines = [f"{meant(intent.kind, intent.size)} of {intent.market}, deadline {intent.deadline}"]
     lines += [
         f"nonce {a.nonce}  {a.purpose}  {a.state}  {a.max_fee_wei / 1e9:.4f} gwei  {a.hash}"
         for a in order.attempts
@@ -316,6 +336,8 @@ def decision_json(decision: Decision) -> dict[str, Any]:
     shared = {"kind": decision.kind, "text": decision.text, "arithmetic": decision.arithmetic}
     if decision.kind == "hold":
         return shared | {"code": decision.code}
+    if decision.kind == "transfer":
+        return shared | {"what": decision.what, "amount": str(decision.amount)}
     return shared | {"size": str(decision.size), "remaining": str(decision.remaining)}
 
 

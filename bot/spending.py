@@ -10,7 +10,7 @@ from bot.core.attribution import attribute
 from bot.core.budgets import reserved
 from bot.core.costs import costs_of
 from bot.core.learning import taught
-from bot.core.model import Snapshot, Spent
+from bot.core.model import IntentKind, Snapshot, Spent
 from bot.errors import DataError
 from bot.ports import LastTick, Ledger, OpenIntent
 
@@ -64,8 +64,10 @@ def spent_with_open(
 ) -> Spent:
     """What is spent, of one book or of all for None, with open orders in full and the change since the last tick."""
     spent = ledger.spent(name, seen.at, paper=seen.paper)
-    ours = [order.intent for order in open_orders if name in (None, order.intent.book)]
+    every = [order.intent for order in open_orders if name in (None, order.intent.book)]
+    ours = [intent for intent in every if intent.kind is IntentKind.TRADE]
     costs, cap = costs_of(seen), book.rules.limits.max_order_gas_usd
     gas_usd = costs.fixed_usd if cap is None else cap
     spent = replace(spent, change_day_usd=spent.change_day_usd + (change or Decimal(0)))
+    spent = replace(spent, gas_day_usd=spent.gas_day_usd + gas_usd * (len(every) - len(ours)))
     return reserved(spent, ours, costs.fee_ratio, gas_usd)

@@ -8,6 +8,8 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_v
 from bot.config.fields import Address, Amount, FilePath, Model, NotNegative, Positive, WebUrl, Whole
 from bot.config.limits import LimitsConfig
 from bot.config.policies import PolicyConfig
+from bot.core.margin import MarginPolicy
+from bot.core.protection import Protection
 from bot.core.target import Numeraire
 from bot.pricing.conventions import Convention
 
@@ -32,7 +34,7 @@ class CurieConfig(Model):
     """A Perpetual Protocol v2 market as the hedging venue. `lot` in units of the underlying.
 
     With a `trader` the signer trades that account's position, as its delegate; `delegate_approval` is the contract that
-    holds the approval.
+    holds the approval. `settlement_token` is what the vault keeps collateral in, for books that watch their margin.
     """
 
     kind: Literal["curie"]
@@ -50,6 +52,8 @@ class CurieConfig(Model):
     lot: Positive = Decimal("0.001")
     trader: Address | None = None
     delegate_approval: Address | None = None
+    settlement_token: Address | None = None
+    settlement_decimals: Whole = 6
 
     @model_validator(mode="after")
     def _whole_delegation(self) -> "CurieConfig":
@@ -138,6 +142,38 @@ def _with_kind(policy: object) -> object:
     return {"kind": "optimal_band", **policy} if isinstance(policy, dict) else policy
 
 
+class MarginConfig(Model):
+    """When collateral is added, taken out, or the hedge made smaller; see `bot.core.margin.MarginPolicy`.
+
+    Levels are by `measure`: "ratio" (equity ÷ requirement) or "leverage" (notional ÷ equity).
+    """
+
+    target: Positive = MarginPolicy().target
+    warning: Positive = MarginPolicy().warning
+    critical: Positive = MarginPolicy().critical
+    excess: Positive = MarginPolicy().excess
+    measure: Literal["ratio", "leverage"] = "ratio"
+    min_transfer_usd: NotNegative = MarginPolicy().min_transfer_usd
+    max_topup_day_usd: NotNegative
+    withdraw: bool = False
+    deleverage: bool = True
+
+    @model_validator(mode="after")
+    def _levels(self) -> "MarginConfig":
+        self.protection()
+        if self.min_transfer_usd > self.max_topup_day_usd > 0:
+            raise ValueError(
+                f"min_transfer_usd {self.min_transfer_usd:f} is above max_topup_day_usd {self.max_topup_day_usd:f}: "
+                "nothing could be added"
+            )
+        return self
+
+    def protection(self) -> Protection:
+        """As the desk keeps it."""
+        policy = MarginPolicy(**{name: getattr(self, name) for name in MarginPolicy.__slots__})
+        return Protection(policy, self.max_topup_day_usd, self.withdraw, self.deleverage)
+
+
 class BookConfig(Model):
     """One underlying: where its options are, where it is hedged, and by which rule."""
 
@@ -151,6 +187,15 @@ class BookConfig(Model):
     policy: Annotated[PolicyConfig, Field(discriminator="kind"), BeforeValidator(_with_kind)]
     limits: LimitsConfig
     feeds: tuple[ChainlinkConfig, ...] = ()
+    margin: MarginConfig | None = None
+
+    @model_validator(mode="after")
+    def _margin_has_a_token(self) -> "BookConfig":
+        if self.margin is not None and self.venue.settlement_token is None:
+            raise ValueError(
+                "margin needs venue.settlement_token: the token that the vault keeps collateral in"
+            )
+        return self
 
     @model_validator(mode="after")
     def _something_can_be_traded(self) -> "BookConfig":

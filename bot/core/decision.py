@@ -9,6 +9,7 @@ from bot.core.greeks import price_book
 from bot.core.limits import Limits
 from bot.core.model import Decision, Exposure, Mode, Snapshot, Wake
 from bot.core.policy import Policy
+from bot.core.protection import Protection, protect
 from bot.core.risk import guard
 from bot.core.situation import situation_of
 from bot.core.target import Doubts, Target
@@ -17,13 +18,17 @@ from bot.core.triggers import wake_of
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """By which a book is measured and decided. `interval_s` is the time between two ticks."""
+    """By which a book is measured and decided. `interval_s` is the time between two ticks.
+
+    `margin` is None where nobody watches the margin.
+    """
 
     target: Target
     doubts: Doubts
     policy: Policy
     limits: Limits
     interval_s: int
+    margin: Protection | None = None
 
     @property
     def digest(self) -> str:
@@ -49,5 +54,7 @@ def decide(snapshot: Snapshot, mode: Mode, rules: Rules) -> Decided:
     exposure = measure(snapshot, priced, rules.target, rules.doubts)
     wanted: Decision = rules.policy.decide(situation_of(snapshot, exposure, rules.interval_s))
     decision = guard(wanted, exposure, snapshot, rules.limits, mode)
+    if rules.margin is not None:
+        decision = protect(decision, exposure, snapshot, rules.limits, rules.margin, mode)
     wake = wake_of(snapshot, priced, exposure, rules.target, decision)
     return Decided(snapshot, mode, exposure, decision, wake, rules.digest)

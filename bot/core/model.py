@@ -147,7 +147,8 @@ class VenueState:
     `order_gas` is the gas units that an order is reckoned with, the margin ratios are fractions of notional.
     `half_spread` is USD per unit between the mark and the best price of either side; `keeper_fee` is what an order pays
     its executor, in the chain's own coin. `privileges` is None where a venue can't say. `paused` says in a sentence
-    that nothing can be traded, "" where it can.
+    that nothing can be traded, "" where it can. `wallet` is what the signer's wallet holds of the settlement token and
+    `allowance` what the venue may take of it: None where no margin is watched, or the signer can't deposit.
     """
 
     name: str
@@ -171,6 +172,8 @@ class VenueState:
     keeper_fee: Decimal = Decimal(0)
     privileges: Privileges | None = None
     paused: str = ""
+    wallet: Decimal | None = None
+    allowance: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +260,8 @@ class Snapshot:
     minimum variance delta's, as far as earlier ticks had taught it. `native` is what the signing account holds of the
     gas coin, None where it wasn't asked. `before` is what the book's last tick saw, `change_usd` the book's change of
     value since then. `spent` is this book's, `spent_in_all` that of all books. On `paper` recorded orders are done.
+    `top_up_left_usd` is what may still be added to the margin today, `top_up_failed` why the last attempt at it came to
+    nothing, "" where it did not or was long ago.
     """
 
     book: str
@@ -281,6 +286,8 @@ class Snapshot:
     change_usd: Decimal | None = None
     spent: Spent = NOTHING_SPENT
     spent_in_all: Spent = NOTHING_SPENT
+    top_up_left_usd: Decimal = Decimal(0)
+    top_up_failed: str = ""
 
     @property
     def prices(self) -> Prices:
@@ -422,17 +429,33 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Rebalance:
-    """Trade `size` units (negative sells). `remaining` is left for later orders of the same rebalance."""
+    """Trade `size` units (negative sells). `remaining` is left for later orders of the same rebalance.
+
+    One that `protects` the margin makes the hedge smaller whatever the net delta is then.
+    """
 
     size: Decimal
     text: str
     arithmetic: dict[str, str] = field(default_factory=dict)
     band: Band | PriceBand | None = None
     remaining: Decimal = Decimal(0)
+    protects: bool = False
     kind: Literal["rebalance"] = "rebalance"
 
 
-Decision = Hold | Rebalance
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Move `amount` settlement tokens into or out of the margin, or allow the venue to take exactly that much."""
+
+    what: Literal["approve", "deposit", "withdraw"]
+    amount: Decimal
+    text: str
+    arithmetic: dict[str, str] = field(default_factory=dict)
+    band: Band | PriceBand | None = None
+    kind: Literal["transfer"] = "transfer"
+
+
+Decision = Hold | Rebalance | Transfer
 
 
 class Mode(StrEnum):
@@ -447,6 +470,9 @@ class IntentKind(StrEnum):
     """What an intent means to do."""
 
     TRADE = "trade"
+    APPROVE = "approve"
+    ADD_MARGIN = "add_margin"
+    WITHDRAW_MARGIN = "withdraw_margin"
 
 
 class AttemptState(StrEnum):
@@ -493,7 +519,8 @@ class Intent:
     """What we mean to do, committed before anything is signed.
 
     `size` is signed; `price_bound` the worst average price accepted, fees included, in USD per unit; `deadline` the
-    Unix second after which the venue must refuse it.
+    Unix second after which the venue must refuse it. Of any kind but a trade `size` is an amount of settlement tokens,
+    `price_bound` 0, and the deadline that after which a no-op takes its place.
     """
 
     key: str

@@ -30,7 +30,7 @@ def guard(decision: Decision, exposure: Exposure, snapshot: Snapshot, limits: Li
         )
     if refusal is not None:
         return replace(refusal, arithmetic=decision.arithmetic, band=decision.band)
-    if isinstance(decision, Hold):
+    if not isinstance(decision, Rebalance):
         return decision
     return cut(decision, exposure, snapshot, limits)
 

@@ -25,7 +25,7 @@ def tick_values(decided: Decided) -> dict[str, Any]:
         "spot": str(decided.snapshot.spot),
         "net_delta": f"{decided.exposure.net:.9f}",
         "decision": decision.kind,
-        "code": decision.code if decision.kind == "hold" else "REBALANCE",
+        "code": decision.code if decision.kind == "hold" else decision.kind.upper(),
         "why": decision.text,
         "paper": int(decided.snapshot.paper),
         "change_usd": None if decided.snapshot.change_usd is None else float(decided.snapshot.change_usd),

@@ -5,22 +5,27 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
-from bot.core.model import OPEN_OUTCOMES, OutcomeState, Spent
+from bot.core.model import OPEN_OUTCOMES, IntentKind, OutcomeState, Spent
 from bot.ledger.schema import attempts, fills, intents, ticks
 
 HOUR_S = 3_600
 DAY_S = 86_400
 OPEN = tuple(state.value for state in OPEN_OUTCOMES)
+TRADE = IntentKind.TRADE.value
+TOPPING_UP = (IntentKind.APPROVE.value, IntentKind.ADD_MARGIN.value)
+RETRY_S = 60
+"""How long a top-up that came to nothing keeps the next one waiting, so that the hedge is not held up by it."""
 
 
 def spent_by(db: Connection, book: str | None, now: int, *, paper: bool) -> Spent:
     """Of one book, or of all for None: what resolved orders used in the hour and day until `now`.
 
     An order counts from when its outcome was recorded, which is never before it was mined. One that reverted or was
-    cancelled counts as an order and with its gas; one that was never signed counts nowhere.
+    cancelled counts as an order and with its gas; one that was never signed counts nowhere. Of what moves margin the
+    gas alone counts.
     """
     rows = db.execute(
-        select(intents.c.resolved_at, intents.c.gas_usd, fills.c.notional, fills.c.fee_usd)
+        select(intents.c.kind, intents.c.resolved_at, intents.c.gas_usd, fills.c.notional, fills.c.fee_usd)
         .select_from(intents.outerjoin(fills))
         .where(
             intents.c.resolved_at > now - DAY_S,
@@ -28,24 +33,46 @@ def spent_by(db: Connection, book: str | None, now: int, *, paper: bool) -> Spen
             *placed(book, paper=paper),
         )
     ).all()
-    within_hour = [row for row in rows if row.resolved_at > now - HOUR_S]
+    traded = [row for row in rows if row.kind == TRADE]
+    within_hour = [row for row in traded if row.resolved_at > now - HOUR_S]
     newest = (
         select(ticks.c.at)
         .select_from(intents.outerjoin(fills).join(ticks, ticks.c.id == intents.c.tick_id))
-        .where(or_(intents.c.outcome.in_(OPEN), *placed(None, paper=paper)))
+        .where(intents.c.kind == TRADE, or_(intents.c.outcome.in_(OPEN), *placed(None, paper=paper)))
         .order_by(intents.c.tick_id.desc())
         .limit(1)
     )
     return Spent(
         trades_hour=len(within_hour),
-        trades_day=len(rows),
+        trades_day=len(traded),
         turnover_hour_usd=total(row.notional for row in within_hour),
-        turnover_day_usd=total(row.notional for row in rows),
-        fees_day_usd=total(row.fee_usd for row in rows),
+        turnover_day_usd=total(row.notional for row in traded),
+        fees_day_usd=total(row.fee_usd for row in traded),
         gas_day_usd=total(row.gas_usd for row in rows),
         change_day_usd=change(db, book, now, paper=paper),
         last_order_at=db.scalar(newest if book is None else newest.where(intents.c.book == book)),
     )
+
+
+def top_ups(db: Connection, book: str, now: int) -> tuple[Decimal, str]:
+    """What a book's deposits of the last day add up to, open ones in full, and why the newest attempt failed."""
+    added = select(intents.c.size).where(
+        intents.c.book == book,
+        intents.c.kind == IntentKind.ADD_MARGIN.value,
+        or_(
+            intents.c.outcome.in_(OPEN),
+            (intents.c.outcome == OutcomeState.FILLED.value) & (intents.c.resolved_at > now - DAY_S),
+        ),
+    )
+    newest = (
+        select(intents.c.outcome, intents.c.reason, intents.c.resolved_at)
+        .where(intents.c.book == book, intents.c.kind.in_(TOPPING_UP))
+        .order_by(intents.c.tick_id.desc())
+        .limit(1)
+    )
+    last = db.execute(newest).first()
+    failed = last is not None and last.outcome == OutcomeState.DEAD.value and last.resolved_at > now - RETRY_S
+    return total(db.scalars(added)), last.reason if last is not None and failed else ""
 
 
 def placed(book: str | None, *, paper: bool) -> tuple[ColumnElement[bool], ...]:

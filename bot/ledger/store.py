@@ -27,6 +27,7 @@ from bot.core.model import (
     AttemptState,
     Fill,
     Intent,
+    IntentKind,
     LastTrade,
     Mode,
     Outcome,
@@ -40,7 +41,7 @@ from bot.ledger.history import History
 from bot.ledger.lock import FileLock
 from bot.ledger.rows import EXPOSURE, SNAPSHOT, attempts_of, fill_of, intent_of, plain, tick_values
 from bot.ledger.schema import attempts, baselines, chains, epoch, fills, intents, meta, modes, nonces, ticks
-from bot.ledger.spending import spent_by
+from bot.ledger.spending import spent_by, top_ups
 from bot.ports import AttemptRow, Baseline, LastTick, OpenIntent, Receipt
 
 OPEN = tuple(state.value for state in OPEN_OUTCOMES)
@@ -151,13 +152,23 @@ class SqlLedger:
         with self._read() as db:
             return spent_by(db, book, now, paper=paper)
 
+    def top_ups(self, book: str, now: int) -> tuple[Decimal, str]:
+        """See the port."""
+        with self._read() as db:
+            return top_ups(db, book, now)
+
     def last_trade(self, book: str, *, paper: bool) -> LastTrade | None:
         """See the port."""
         whole = OutcomeState.PAPER if paper else OutcomeState.FILLED
         traded = (
             select(ticks.c.at, ticks.c.spot)
             .select_from(intents.join(ticks, ticks.c.id == intents.c.tick_id))
-            .where(intents.c.book == book, intents.c.outcome == whole.value, ticks.c.remaining == "0")
+            .where(
+                intents.c.book == book,
+                intents.c.kind == IntentKind.TRADE.value,
+                intents.c.outcome == whole.value,
+                ticks.c.remaining == "0",
+            )
             .order_by(ticks.c.id.desc())
         )
         with self._read() as db:
@@ -396,6 +407,7 @@ class SqlLedger:
         wanted = (
             select(
                 intents.c.key,
+                intents.c.kind,
                 intents.c.size.label("intended"),
                 intents.c.price_bound,
                 intents.c.outcome,

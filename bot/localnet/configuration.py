@@ -33,6 +33,7 @@ def world_config(world: World) -> tomlkit.TOMLDocument:
     )
     venue = tables["books"][0]["venue"]
     venue.update({field: getattr(world.curie, field) for field in venue if hasattr(world.curie, field)})
+    venue["settlement_token"] = world.curie.usdc
     tables["chains"]["localnet"].update({"rpc_urls": [world.url], "quorum": 1})
     point_at_instance(document, "localnet", world.node)
     return document

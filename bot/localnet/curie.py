@@ -117,9 +117,14 @@ def sqrt_price_x96(price: Decimal) -> int:
     return math.isqrt(int(price * 10**18) * Q96 * Q96 // 10**18)
 
 
-def deposit_usdc(usdc: Contract, vault: Contract, account: str, amount_usd: int, owner: str) -> None:
-    """Mints test USDC for the account, which deposits it in the vault, approving exactly that amount."""
+def deposit_usdc(
+    usdc: Contract, vault: Contract, account: str, amount_usd: int, owner: str, kept_usd: int = 0
+) -> None:
+    """Mints test USDC for the account, which deposits it in the vault, approving exactly that amount.
+
+    `kept_usd` more stays in its wallet.
+    """
     amount = amount_usd * 10**6
-    usdc.send("mint", account, amount, sender=owner)
+    usdc.send("mint", account, amount + kept_usd * 10**6, sender=owner)
     usdc.send("approve", vault.address, amount, sender=account)
     vault.send("deposit", usdc.address, amount, sender=account)

@@ -8,6 +8,7 @@ from bot.localnet.lyra_parameters import MAX_UINT, wei
 from bot.localnet.world import START_PRICE, World
 
 HEDGER_DEPOSIT_USD: Final = 200_000
+HEDGER_WALLET_USD: Final = 100_000
 ARBITRAGEUR_DEPOSIT_USD: Final = 100_000_000
 TRADER_QUOTE_USD: Final = 1_000_000
 TRADER_BASE_ETH: Final = 1_000
@@ -16,17 +17,18 @@ TRADER_BASE_ETH: Final = 1_000
 def open_markets(world: World, *, hedger_deposit_usd: int = HEDGER_DEPOSIT_USD) -> tuple[int, ...]:
     """Funds the option traders, the arbitrageur and the hedger, and lists the first boards.
 
-    The hedger's test USDC lies in the Curie vault afterwards, with no allowance left over. Returns the ids of
+    The hedger's test USDC lies in the Curie vault afterwards, with no allowance left over, but for what its wallet
+    keeps for its margin. Returns the ids of
     the boards, nearest expiry first. To be called once per world.
     """
     for trader in world.accounts.traders:
         _fund_trader(world, trader)
-    for account, amount in (
-        (world.accounts.hedger, hedger_deposit_usd),
-        (world.accounts.arbitrageur, ARBITRAGEUR_DEPOSIT_USD),
+    for account, amount, kept in (
+        (world.accounts.hedger, hedger_deposit_usd, HEDGER_WALLET_USD),
+        (world.accounts.arbitrageur, ARBITRAGEUR_DEPOSIT_USD, 0),
     ):
         usdc, vault = world.curie_contract("usdc"), world.curie_contract("vault")
-        deposit_usdc(usdc, vault, account, amount, world.accounts.owner)
+        deposit_usdc(usdc, vault, account, amount, world.accounts.owner, kept)
     return tuple(create_board(world, START_PRICE, expiry) for expiry in FIRST_EXPIRIES_S)
 
 

@@ -18,6 +18,7 @@ from bot.core.model import (
     CostPoint,
     Fill,
     Intent,
+    IntentKind,
     Margin,
     Outcome,
     OutcomeState,
@@ -47,6 +48,12 @@ CURVE_SHARES = (Decimal("0.02"), Decimal("0.1"), Decimal("0.4"))
 CLIP_INTERVAL_S = 16
 """The tick limit's baseline moves on at the first settlement 15 s after the last."""
 ORDER_GAS = 900_000
+REVERTED = {
+    IntentKind.TRADE: "the order reverted on chain; nothing was traded",
+    IntentKind.APPROVE: "the approval reverted on chain; nothing was allowed",
+    IntentKind.ADD_MARGIN: "the deposit reverted on chain; nothing was moved",
+    IntentKind.WITHDRAW_MARGIN: "the withdrawal reverted on chain; nothing was moved",
+}
 MAY_OPEN = 1
 """The bit of an approval that allows to open positions."""
 
@@ -63,6 +70,8 @@ REASONS = {
     "EX_MIP": "the market is paused",
     "EX_OPLAS": "the order would cross more ticks than the protocol allows within 15 s",
     "EX_OPB": "the order would leave the protocol's price band around the index",
+    "V_GTSTBC": "the vault takes no more of its settlement token",
+    "V_NEFC": "not enough free collateral to withdraw that much",
     "Pausable: paused": "the protocol is paused",
 }
 
@@ -91,6 +100,22 @@ class Delegation:
 
 
 @dataclass(frozen=True, slots=True)
+class Settlement:
+    """The token that the vault keeps its collateral in, and that token's decimals."""
+
+    token: str
+    decimals: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransferBounds:
+    """The most settlement tokens that one deposit, its allowance or a withdrawal may move; 0 for none."""
+
+    deposit: Decimal
+    withdraw: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
 class Quote:
     """What a swap would exchange: base signed by side, notional before fees, what is paid or received after them."""
 
@@ -100,7 +125,10 @@ class Quote:
 
 
 class CurieVenue:
-    """One account's position in one Curie market. `account` signs, `trader` is whose position it is."""
+    """One account's position in one Curie market. `account` signs, `trader` is whose position it is.
+
+    `settlement` is None where no margin is watched: then nothing is read of the wallet, and nothing can be moved.
+    """
 
     def __init__(
         self,
@@ -110,12 +138,15 @@ class CurieVenue:
         addresses: CurieAddresses,
         lot: Decimal,
         delegation: Delegation | None = None,
+        settlement: Settlement | None = None,
     ) -> None:
         self.name = name
         self.chain = chain
         self.account = account
         self.trader = account if delegation is None else delegation.trader
         self._delegation = delegation
+        self._settlement = settlement
+        self._token = None if settlement is None else contract("erc20", settlement.token)
         self._at = addresses
         self._lot = lot
         self._house = contract("curie_clearing_house", addresses.clearing_house)
@@ -133,6 +164,8 @@ class CurieVenue:
         addresses = {field: getattr(self._at, field) for field in CurieAddresses.__slots__}
         if self._delegation is not None:
             addresses["delegate_approval"] = self._delegation.delegate_approval
+        if self._settlement is not None:
+            addresses["settlement_token"] = self._settlement.token
         return addresses
 
     def read(self) -> Reader[VenueState]:
@@ -158,7 +191,7 @@ class CurieVenue:
             maintenance_ratio,
             paused,
             is_open,
-            *approval,
+            *more,
         ) = yield [
             self._balances.call("getTakerPositionSize", me, base),
             self._balances.call("getTakerOpenNotional", me, base),
@@ -180,7 +213,10 @@ class CurieVenue:
             self._house.call("paused"),
             self._base.call("isOpen"),
             *self._approval_calls(),
+            *self._wallet_calls(),
         ]
+        approval, money = more[: len(self._approval_calls())], more[len(self._approval_calls()) :]
+        wallet, allowance = self._wallet(money, decimals)
         if market["pool"].lower() != self._at.pool.lower():
             raise DataError(f"{self.name}: pool is not the market's, which is {market['pool']}")
         size = from_raw(size_raw, 18)
@@ -246,6 +282,8 @@ class CurieVenue:
             maintenance_ratio=from_raw(maintenance_ratio, 6),
             privileges=self._privileges(approval),
             paused=self._paused(paused=paused, is_open=is_open),
+            wallet=wallet,
+            allowance=allowance,
         )
 
     def prepare(self, intent: Intent, state: VenueState) -> TxCall:
@@ -253,6 +291,8 @@ class CurieVenue:
 
         That close is the one order that the tick limit may cut, so it can end as PARTIAL.
         """
+        if intent.kind is not IntentKind.TRADE:
+            return self._move(intent)
         bound = to_raw(abs(intent.size) * intent.price_bound, 18)
         common = {
             "baseToken": self._at.base_token,
@@ -301,7 +341,9 @@ class CurieVenue:
         """FILLED, PARTIAL or DEAD, from the receipt's own events: on Curie mined is executed."""
         yield from ()
         if not receipt.succeeded:
-            return Outcome(OutcomeState.DEAD, "the order reverted on chain; nothing was traded")
+            return Outcome(OutcomeState.DEAD, REVERTED[intent.kind])
+        if intent.kind is not IntentKind.TRADE:
+            return self._moved(intent, receipt)
         changes = self._events("PositionChanged", receipt)
         if len(changes) != 1:
             raise DataError(
@@ -345,10 +387,11 @@ class CurieVenue:
             changes.append(OutsideChange(from_raw(event["exchangedPositionSize"], 18), reason, found.tx_hash))
         return tuple(changes)
 
-    def rules(self, max_order: Decimal) -> tuple[Rule, ...]:
+    def rules(self, max_order: Decimal, transfers: TransferBounds | None = None) -> tuple[Rule, ...]:
         """What the mandate allows here: orders of this market of at most `max_order`, with a price bound.
 
-        A delegate may order for the configured trader alone, and nothing for itself.
+        A delegate may order for the configured trader alone, and nothing for itself. Where the account trades for
+        itself, its settlement tokens may be moved into and out of its margin within `transfers`.
         """
 
         def order(arguments: Mapping[str, Any]) -> None:
@@ -370,7 +413,97 @@ class CurieVenue:
 
         if self._delegation is not None:
             return (Rule(self._house, "openPositionFor", order_for),)
-        return (Rule(self._house, "openPosition", order), Rule(self._house, "closePosition", close))
+        orders = (Rule(self._house, "openPosition", order), Rule(self._house, "closePosition", close))
+        return orders if transfers is None else (*orders, *self._transfer_rules(transfers))
+
+    def _transfer_rules(self, bounds: TransferBounds) -> tuple[Rule, ...]:
+        """Exact amounts of the settlement token, to the vault and back, each at most its bound."""
+        token, settlement = self._token, self._settlement
+        if token is None or settlement is None:
+            return ()
+
+        def within(raw: int, most: Decimal, what: str) -> None:
+            amount = from_raw(raw, settlement.decimals)
+            if not 0 < amount <= most:
+                raise OrderRejected(f"mandate: {what} of {amount:f} is not above 0 and within {most:f}")
+
+        def of_token(address: str) -> None:
+            if address.lower() != settlement.token.lower():
+                raise OrderRejected(f"mandate: {address} is not the settlement token of {self.name}")
+
+        def approve(arguments: Mapping[str, Any]) -> None:
+            if arguments["spender"].lower() != self._vault.address.lower():
+                raise OrderRejected(f"mandate: an approval of {arguments['spender']}, which is not the vault")
+            within(arguments["amount"], bounds.deposit, "an approval")
+
+        def deposit(arguments: Mapping[str, Any]) -> None:
+            of_token(arguments["token"])
+            within(arguments["amount"], bounds.deposit, "a deposit")
+
+        def withdraw(arguments: Mapping[str, Any]) -> None:
+            of_token(arguments["token"])
+            within(arguments["amount"], bounds.withdraw, "a withdrawal")
+
+        rules = (Rule(token, "approve", approve), Rule(self._vault, "deposit", deposit))
+        return (*rules, Rule(self._vault, "withdraw", withdraw)) if bounds.withdraw > 0 else rules
+
+    def _move(self, intent: Intent) -> TxCall:
+        """Allows, deposits or withdraws exactly the intent's amount. Only for the signer's own account."""
+        token, settlement = self._token, self._settlement
+        if token is None or settlement is None or self._delegation is not None:
+            raise OrderRejected(f"{self.name}: this key can't move the margin of {self.trader}")
+        raw = to_raw(intent.size, settlement.decimals)
+        if intent.kind is IntentKind.APPROVE:
+            return TxCall(token.address, token.abi.encode("approve", self._vault.address, raw))
+        function = "deposit" if intent.kind is IntentKind.ADD_MARGIN else "withdraw"
+        return TxCall(self._vault.address, self._vault.abi.encode(function, token.address, raw))
+
+    def _moved(self, intent: Intent, receipt: Receipt) -> Outcome:
+        """FILLED where the contract's own event says that exactly this was done; DataError where none does."""
+        token, settlement = self._token, self._settlement
+        if token is None or settlement is None:
+            raise DataError(f"{self.name}: settlement_token: name it to follow {intent.kind} {intent.key} up")
+        at, event, parts = {
+            IntentKind.APPROVE: (token, "Approval", ("owner", "spender", "value")),
+            IntentKind.ADD_MARGIN: (self._vault, "Deposited", ("trader", "collateralToken", "amount")),
+            IntentKind.WITHDRAW_MARGIN: (self._vault, "Withdrawn", ("trader", "collateralToken", "amount")),
+        }[intent.kind]
+        whom = self._vault.address if at is token else token.address
+        wanted = (self.trader.lower(), whom.lower(), to_raw(intent.size, settlement.decimals))
+        ours = [log for log in receipt.logs if log.address.lower() == at.address.lower()]
+        seen = [found for log in ours if (found := at.abi.decode_event(event, log)) is not None]
+        owner, other, amount = parts
+        if wanted not in [(e[owner].lower(), e[other].lower(), e[amount]) for e in seen]:
+            raise DataError(
+                f"{self.name}: {receipt.tx_hash} succeeded without the {event} of {intent.size:f}"
+            )
+        return Outcome(OutcomeState.FILLED)
+
+    def _wallet_calls(self) -> list[Call]:
+        """What the signer could deposit; nothing to ask where no margin is watched. A delegate can't deposit."""
+        if self._token is None:
+            return []
+        vault = [self._vault.call("getSettlementToken")]
+        if self._delegation is not None:
+            return vault
+        return [
+            *vault,
+            self._token.call("balanceOf", self.account),
+            self._token.call("allowance", self.account, self._vault.address),
+        ]
+
+    def _wallet(self, answers: list[Any], decimals: int) -> tuple[Decimal | None, Decimal | None]:
+        """From the answers to `_wallet_calls`. DataError where the configured token is not the vault's."""
+        if self._settlement is None:
+            return None, None
+        token, *held = answers
+        if token.lower() != self._settlement.token.lower():
+            raise DataError(f"{self.name}: settlement_token is not the vault's, which is {token}")
+        if decimals != self._settlement.decimals:
+            raise DataError(f"{self.name}: settlement_decimals is not the vault's, which is {decimals}")
+        if not held:
+            return None, None
+        return from_raw(held[0], decimals), from_raw(held[1], decimals)
 
     def _approval_calls(self) -> list[Call]:
         """What says whether a delegate may trade; nothing to ask of an account that trades for itself."""

@@ -416,3 +416,36 @@ class TestLimitsOfTheKey:
         with pytest.raises(RevertError) as refused:
             client.preflight(delegated.key, other.order("-1"))
         assert delegated.venue().explain(refused.value.data).startswith("CH_SHNAOPT (")
+
+
+def test_a_delegate_says_who_can_add_margin_and_makes_the_hedge_smaller_by_itself(
+    delegated: Delegated,
+) -> None:
+    def watched(document: Any) -> None:
+        document["books"][0]["margin"] = {"max_topup_day_usd": "50000"}
+        document["books"][0]["target"].update({"hedge_ratio": "0", "delta": "40"})
+
+    world = delegated.world
+    world.curie_contract("vault").send(
+        "withdraw", world.curie.usdc, (COLLATERAL_USD - 20_000) * 10**6, sender=delegated.trader
+    )
+    market = Market(world, 1)
+    with opened(delegated.config(watched), trades=True) as app:
+        book = app.desk.books[0]
+        assert app.desk.tick(book).outcome is not None
+        assert delegated.position() == 40 * 10**18
+        held = app.desk.tick(book).record.decision
+        assert isinstance(held, Hold)
+        assert held.code == "MARGIN"
+        assert (
+            "the key can't deposit: its owners add collateral with what `vaultkeel propose deposit`"
+            in held.text
+        )
+        market.advance(world.node.timestamp() + 60, Decimal(1_720))
+        market.refresh()
+        done = app.desk.tick(book)
+        assert isinstance(done.record.decision, Rebalance)
+        assert done.record.decision.protects
+        assert done.outcome is not None
+        assert done.outcome.state is OutcomeState.FILLED
+    assert 0 < delegated.position() < 40 * 10**18

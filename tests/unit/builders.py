@@ -56,7 +56,7 @@ from bot.ports import (
     TxCall,
     UnsignedTx,
 )
-from bot.venues.curie import CurieAddresses, CurieVenue
+from bot.venues.curie import CurieAddresses, CurieVenue, Settlement, TransferBounds
 from bot.venues.paper import PaperVenue
 
 CHAIN = "localnet"
@@ -429,8 +429,8 @@ class ScriptedSource:
 class ScriptedCurie(CurieVenue):
     """The real adapter, whose reads are scripted: what it prepares, allows and makes of a receipt is its own."""
 
-    def __init__(self, state: VenueState) -> None:
-        super().__init__("curie-eth", CHAIN, ACCOUNT, CURIE, Decimal("0.001"))
+    def __init__(self, state: VenueState, settlement: Settlement | None = None) -> None:
+        super().__init__("curie-eth", CHAIN, ACCOUNT, CURIE, Decimal("0.001"), settlement=settlement)
         self.state = state
 
     def read(self) -> Reader[VenueState]:
@@ -498,13 +498,18 @@ class Rig:
         self.instance = ""
         self.chain_id = CHAIN_ID
         self.confirmations = 1
+        self.transfers: TransferBounds | None = None
         self.start()
 
     def start(self) -> None:
         """A new process on the same ledger: nothing of the last one is left but what it committed."""
         self.ledger = open_ledger(self.path, trades=self.trades)
         mandate = Mandate(
-            self.chain_id, ACCOUNT, self.curie.rules(self.rules.limits.max_order), 5_000_000, 50 * 10**9
+            self.chain_id,
+            ACCOUNT,
+            self.curie.rules(self.rules.limits.max_order, self.transfers),
+            5_000_000,
+            50 * 10**9,
         )
         fees = fee_rules(self.confirmations)
         self.sender = Sender(self.client, self.ledger, self.signer, mandate, fees)

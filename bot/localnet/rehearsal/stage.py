@@ -121,6 +121,8 @@ class Stage:
         # A fault is judged by what the bot does about it, not by how much risk the policy of the day would bear.
         document["books"][0]["policy"] = {"kind": "delta_band", "trigger": "0.5", "min_trade": "0.1"}
         document["books"][0]["doubts"]["vol"] = "0"
+        # Kept margin would save the hedge from the liquidation that is one of the faults.
+        document["books"][0].pop("margin")
         # A liquidation leaves so little equity that this limit would refuse to hedge the book again.
         del document["books"][0]["limits"]["max_leverage"]
         edit(document)

@@ -1,0 +1,230 @@
+"""The margin before everything else: what was decided, or what must be done about the margin instead.
+
+In this order: a deleveraging at the critical level where nothing can be added, a top-up, the policy's own trade, a
+withdrawal of excess. A top-up needs to know the venue's own figures alone, so that it is made where the vault's spot
+or the vols can't be trusted too: it moves the account's own money to the account's own margin, within a budget.
+"""
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from bot.core.budgets import accounts
+from bot.core.costs import costs_of
+from bot.core.inputs import paused, sequencer, untrusted
+from bot.core.limits import Limits
+from bot.core.margin import (
+    MarginAction,
+    MarginKind,
+    MarginLevel,
+    MarginPolicy,
+    cents,
+    margin_action,
+    margin_of,
+    standing,
+)
+from bot.core.model import Decision, Exposure, Hold, Mode, Rebalance, Snapshot, Transfer, VenueState
+from bot.core.risk import guard
+
+ZERO = Decimal(0)
+NET_STEP = Decimal("0.0001")
+CALM = ("INSIDE_BAND", "BELOW_MIN_TRADE", "NOT_DUE")
+"""Reasons for holding that say that all is well: excess is taken out only then."""
+OWNERS = "the key can't deposit: its owners add collateral with what `vaultkeel propose deposit` writes"
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """How a book's margin is kept. `max_topup_day_usd` bounds the deposits of a rolling day, and one withdrawal."""
+
+    policy: MarginPolicy
+    max_topup_day_usd: Decimal
+    withdraw: bool = False
+    deleverage: bool = True
+
+
+def protect(
+    decision: Decision,
+    exposure: Exposure,
+    snapshot: Snapshot,
+    limits: Limits,
+    protection: Protection,
+    mode: Mode,
+) -> Decision:
+    """`decision`, which the limits have passed, or what the margin needs first. DataError as `margin_of` says."""
+    if mode is Mode.HALTED:
+        return decision
+    policy, venue = protection.policy, snapshot.venue
+    closed = nothing_to_add(snapshot, limits)
+    wallet = ZERO if closed or venue.wallet is None else venue.wallet
+    net = Decimal(repr(exposure.net)).quantize(NET_STEP)
+    action = margin_action(venue, policy, wallet, snapshot.top_up_left_usd, net)
+    if closed and action.level is not MarginLevel.OK:
+        action = replace(action, text=f"{action.text}; {closed}")
+    action = begun(action, snapshot, policy, wallet)
+    match action.kind:
+        case MarginKind.TOP_UP:
+            return top_up(decision, action, snapshot, limits)
+        case MarginKind.DELEVERAGE if protection.deleverage:
+            return deleverage(decision, action, exposure, snapshot, limits)
+        case MarginKind.WITHDRAW:
+            return withdraw(decision, action, snapshot, limits, protection, mode)
+    if isinstance(decision, Rebalance):
+        return grown(decision, snapshot, policy)
+    if action.level is not MarginLevel.OK and is_calm(decision):
+        return Hold("MARGIN", action.text, decision.arithmetic | figures(snapshot), decision.band)
+    return decision
+
+
+def begun(action: MarginAction, snapshot: Snapshot, policy: MarginPolicy, wallet: Decimal) -> MarginAction:
+    """`action`, or the rest of a top-up whose allowance was given before the margin rose above the warning level."""
+    state, allowed = margin_of(snapshot.venue), snapshot.venue.allowance or ZERO
+    if action.kind is not MarginKind.NOTHING or action.level is not MarginLevel.OK or state.size == 0:
+        return action
+    wanted = cents(policy.needed(policy.target, state) - state.equity)
+    if not 0 < wanted / 2 <= allowed <= min(wanted * 2, wallet, snapshot.top_up_left_usd):
+        return action
+    text = f"{standing(state)}: the top-up that was allowed is made, towards the target of {policy.target}"
+    return MarginAction(MarginKind.TOP_UP, MarginLevel.OK, text, amount_usd=wanted)
+
+
+def top_up(decision: Decision, action: MarginAction, snapshot: Snapshot, limits: Limits) -> Decision:
+    """The deposit, or the exact allowance that it needs first.
+
+    An allowance that is about what is needed now is used up whole, although the price has moved since it was given:
+    else a fast market would be answered by allowances alone. Any other is replaced, so that none is left over.
+    """
+    if snapshot.open_order or unreachable(snapshot, limits):
+        return decision
+    if snapshot.paper:
+        return would(decision, action, snapshot)
+    wanted, allowed = action.amount_usd, snapshot.venue.allowance or ZERO
+    most = min(snapshot.venue.wallet or ZERO, snapshot.top_up_left_usd)
+    known = decision.arithmetic | figures(snapshot)
+    if wanted / 2 <= allowed <= min(wanted * 2, most):
+        text = (
+            action.text if allowed == wanted else f"{action.text}; {allowed:f} USD is what was allowed for it"
+        )
+        return Transfer("deposit", allowed, text, known, decision.band)
+    text = f"{action.text}; first the venue is allowed to take exactly that"
+    return Transfer("approve", wanted, text, known, decision.band)
+
+
+def deleverage(
+    decision: Decision, action: MarginAction, exposure: Exposure, snapshot: Snapshot, limits: Limits
+) -> Decision:
+    """The trade that shrinks the hedge, within what the market takes, whatever net delta it leaves.
+
+    A trade of the policy's own that shrinks it at least as much stays.
+    """
+    if isinstance(decision, Rebalance) and decision.size * action.size > 0:
+        position = snapshot.venue.position.size
+        if abs(action.size) <= abs(decision.size) <= abs(position):
+            return replace(decision, text=f"{decision.text}; {action.text}")
+    known = decision.arithmetic | figures(snapshot)
+    wanted = Rebalance(action.size, action.text, known, decision.band, protects=True)
+    return guard(wanted, exposure, snapshot, eased(limits), Mode.REDUCING)
+
+
+def eased(limits: Limits) -> Limits:
+    """The limits for a trade that keeps the hedge from liquidation.
+
+    Net delta, pace, the smallest order and the reserve of gas, which is there for this, don't hold it back. Budgets do.
+    """
+    return replace(limits, max_net=None, min_interval_s=None, min_native=None, min_order=ZERO)
+
+
+def withdraw(
+    decision: Decision,
+    action: MarginAction,
+    snapshot: Snapshot,
+    limits: Limits,
+    protection: Protection,
+    mode: Mode,
+) -> Decision:
+    """Takes excess out where all is well, no more at once than could be put back in a day."""
+    if isinstance(decision, Rebalance):
+        return grown(decision, snapshot, protection.policy)
+    calm = is_calm(decision) and mode is Mode.ACTIVE and not snapshot.open_order
+    if not protection.withdraw or snapshot.venue.wallet is None or not calm:
+        return decision
+    if untrusted(snapshot, limits) or out_of_gas(snapshot, limits):
+        return decision
+    if snapshot.paper:
+        return would(decision, action, snapshot)
+    amount = cents(min(action.amount_usd, protection.max_topup_day_usd))
+    if amount <= 0:
+        return decision
+    known = decision.arithmetic | figures(snapshot)
+    return Transfer("withdraw", amount, action.text, known, decision.band)
+
+
+def would(decision: Decision, action: MarginAction, snapshot: Snapshot) -> Decision:
+    """On paper nothing is moved: the policy's trade stays, and a Hold says what would have been."""
+    if isinstance(decision, Rebalance):
+        return decision
+    known = decision.arithmetic | figures(snapshot)
+    return Hold("WOULD_TRANSFER", f"on paper nothing is moved: {action.text}", known, decision.band)
+
+
+def grown(decision: Rebalance, snapshot: Snapshot, policy: MarginPolicy) -> Decision:
+    """`decision`, or a Hold where it makes the hedge larger than the critical level bears.
+
+    Else the next tick would take back what this one trades, and pay for both.
+    """
+    state, position = margin_of(snapshot.venue), snapshot.venue.position.size
+    after = position + decision.size
+    if abs(after) <= abs(position):
+        return decision
+    cost = costs_of(snapshot).ratio(decision.size) * abs(decision.size) * state.mark
+    asked = max(policy.per_notional(policy.critical, state), state.maintenance_ratio)
+    needed = asked * abs(after) * state.mark + max(policy.beside(policy.critical, state), state.other)
+    if state.equity - cost >= needed:
+        return decision
+    text = (
+        f"{standing(state)}: a trade of {decision.size:+f} would make the hedge {after:+f}, for which the critical "
+        f"level of {policy.critical} asks {needed:.2f} USD"
+    )
+    return Hold("MARGIN", text, decision.arithmetic | figures(snapshot), decision.band)
+
+
+def nothing_to_add(snapshot: Snapshot, limits: Limits) -> str:
+    """Why no collateral can be added, whatever the wallet has; "" where it can."""
+    if snapshot.venue.wallet is None:
+        return OWNERS
+    if snapshot.top_up_failed:
+        return f"the last top-up failed: {snapshot.top_up_failed}"
+    return out_of_gas(snapshot, limits)
+
+
+def out_of_gas(snapshot: Snapshot, limits: Limits) -> str:
+    """Whose gas budget a transaction more would pass, in words; "" where it passes none."""
+    gas_usd = costs_of(snapshot).gas_usd if limits.max_order_gas_usd is None else limits.max_order_gas_usd
+    for account in accounts(snapshot, limits.budgets, limits.in_all):
+        most = account.budgets.max_gas_day_usd
+        if most is not None and account.spent.gas_day_usd + gas_usd > most:
+            return f"the day's gas of {account.whose} is used up"
+    return ""
+
+
+def unreachable(snapshot: Snapshot, limits: Limits) -> bool:
+    """Whether the venue can't be reached, or what was read of it is too old."""
+    oldest = snapshot.at - snapshot.timestamp
+    return bool(sequencer(snapshot) or paused(snapshot)) or oldest > limits.max_block_age_s
+
+
+def is_calm(decision: Decision) -> bool:
+    """Whether a decision is a Hold because nothing is to be done."""
+    return isinstance(decision, Hold) and decision.code in CALM
+
+
+def figures(snapshot: Snapshot) -> dict[str, str]:
+    """The margin's figures behind a decision."""
+    venue: VenueState = snapshot.venue
+    state = margin_of(venue)
+    return {
+        "margin_equity_usd": f"{state.equity:.2f}",
+        "margin_requirement_usd": f"{state.requirement:.2f}",
+        "margin_wallet_usd": "not this key's" if venue.wallet is None else f"{venue.wallet:f}",
+        "margin_allowance_usd": "none" if venue.allowance is None else f"{venue.allowance:f}",
+        "margin_top_up_left_usd": f"{snapshot.top_up_left_usd:f}",
+    }
