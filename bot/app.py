@@ -70,7 +70,8 @@ from bot.ledger import SqlLedger, open_ledger
 from bot.options.lyra import LyraAddresses, LyraSource
 from bot.ports import Clock, PerpVenue, PriceFeed, SignedTx, Signer, UnsignedTx, VolSource
 from bot.private import hidden_answer
-from bot.venues.curie import CurieAddresses, CurieVenue, Delegation, Settlement, TransferBounds
+from bot.venues.curie import CurieAddresses, CurieVenue, Delegation, Settlement
+from bot.venues.curie_rules import TransferBounds
 from bot.venues.paper import PaperVenue
 from bot.vols.constant import ConstantVol
 from bot.vols.deribit import DeribitVol

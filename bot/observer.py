@@ -1,5 +1,6 @@
 """Observe: everything that a decision needs, read at one pinned block per chain."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -7,7 +8,7 @@ from typing import Any, TypeVar
 
 from bot.book import Book, ChainAccess
 from bot.chain.reads import drive, look
-from bot.core.model import BlockRef, IntentKind, Snapshot, SourceState, VolsUsed
+from bot.core.model import BlockRef, IntentKind, OptionPosition, Snapshot, SourceState, VolsUsed
 from bot.core.units import from_raw
 from bot.errors import ConfigError, DataError, TransientError
 from bot.ports import Clock, Ledger, Reader, VolSource, primary_block
@@ -162,24 +163,24 @@ def with_vols(
     surface = vols.read(now)
     for source in sources:
         refuse_other_underlying(surface, source, now)
-    seen = tuple(
-        replace(
-            source,
-            positions=tuple(
-                replace(
-                    position,
-                    vol=surface.vol(float(position.strike), position.expiry, now),
-                    slope=surface.slope(float(position.strike), position.expiry, now),
-                    money_vol=surface.atm_vol(position.expiry, now, float(source.spot)),
-                )
-                if position.expiry > now
-                else position
-                for position in source.positions
-            ),
-        )
-        for source in sources
-    )
+    seen = tuple(replace(source, positions=priced_by(surface, source, now)) for source in sources)
     return seen, VolsUsed(vols.name, surface.at)
+
+
+def priced_by(surface: Surface, source: SourceState, now: int) -> tuple[OptionPosition, ...]:
+    """A source's positions with the surface's vols, asked once per expiry. What has expired stays as it is."""
+    found = list(source.positions)
+    by_expiry: dict[int, list[int]] = defaultdict(list)
+    for place, position in enumerate(found):
+        if position.expiry > now:
+            by_expiry[position.expiry].append(place)
+    for expiry, places in by_expiry.items():
+        strikes = [float(found[place].strike) for place in places]
+        vols, slopes = surface.vols(strikes, expiry, now), surface.slopes(strikes, expiry, now)
+        money_vol = surface.atm_vol(expiry, now, float(source.spot))
+        for place, vol, slope in zip(places, vols.tolist(), slopes.tolist(), strict=True):
+            found[place] = replace(found[place], vol=vol, slope=slope, money_vol=money_vol)
+    return tuple(found)
 
 
 def refuse_other_underlying(surface: Surface, source: SourceState, now: int) -> None:

@@ -23,7 +23,6 @@ from scipy.special import expit, logit
 from bot.errors import PricingError
 
 FloatArray = npt.NDArray[np.float64]
-Residuals = Callable[[FloatArray], FloatArray]
 
 FEWEST_POINTS: Final = 5
 """As many points as parameters."""

@@ -32,6 +32,7 @@ from bot.errors import DataError, OrderRejected
 from bot.ports import Call, LogQuery, OutsideChange, Reader, Receipt, Reverted, TxCall
 from bot.safe import ownership_calls, signs_alone
 from bot.venues.curie_calldata import order_of
+from bot.venues.curie_rules import TransferBounds, order_rules, transfer_rules
 
 TICK = Decimal("1.0001")
 PRICE_STEP = Decimal(10) ** -12
@@ -105,14 +106,6 @@ class Settlement:
 
     token: str
     decimals: int
-
-
-@dataclass(frozen=True, slots=True)
-class TransferBounds:
-    """The most settlement tokens that one deposit, its allowance or a withdrawal may move; 0 for none."""
-
-    deposit: Decimal
-    withdraw: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,64 +381,15 @@ class CurieVenue:
         return tuple(changes)
 
     def rules(self, max_order: Decimal, transfers: TransferBounds | None = None) -> tuple[Rule, ...]:
-        """What the mandate allows here: orders of this market of at most `max_order`, with a price bound.
+        """What the mandate allows here: orders of at most `max_order`, and the margin's transfers within `transfers`.
 
-        A delegate may order for the configured trader alone, and nothing for itself. Where the account trades for
-        itself, its settlement tokens may be moved into and out of its margin within `transfers`.
+        A delegate may order for the configured trader alone, and moves no margin.
         """
-
-        def order(arguments: Mapping[str, Any]) -> None:
-            params = arguments["params"]
-            self._check_common(params)
-            amount = from_raw(params["amount"], 18)
-            if not 0 < amount <= max_order:
-                raise OrderRejected(f"mandate: an order of {amount} is above {max_order}")
-            if params["isExactInput"] != params["isBaseToQuote"]:
-                raise OrderRejected("mandate: an order's amount must be in base units")
-
-        def order_for(arguments: Mapping[str, Any]) -> None:
-            if arguments["trader"].lower() != self.trader.lower():
-                raise OrderRejected(f"mandate: an order for {arguments['trader']}, not for {self.trader}")
-            order(arguments)
-
-        def close(arguments: Mapping[str, Any]) -> None:
-            self._check_common(arguments["params"])
-
-        if self._delegation is not None:
-            return (Rule(self._house, "openPositionFor", order_for),)
-        orders = (Rule(self._house, "openPosition", order), Rule(self._house, "closePosition", close))
-        return orders if transfers is None else (*orders, *self._transfer_rules(transfers))
-
-    def _transfer_rules(self, bounds: TransferBounds) -> tuple[Rule, ...]:
-        """Exact amounts of the settlement token, to the vault and back, each at most its bound."""
-        token, settlement = self._token, self._settlement
-        if token is None or settlement is None:
-            return ()
-
-        def within(raw: int, most: Decimal, what: str) -> None:
-            amount = from_raw(raw, settlement.decimals)
-            if not 0 < amount <= most:
-                raise OrderRejected(f"mandate: {what} of {amount:f} is not above 0 and within {most:f}")
-
-        def of_token(address: str) -> None:
-            if address.lower() != settlement.token.lower():
-                raise OrderRejected(f"mandate: {address} is not the settlement token of {self.name}")
-
-        def approve(arguments: Mapping[str, Any]) -> None:
-            if arguments["spender"].lower() != self._vault.address.lower():
-                raise OrderRejected(f"mandate: an approval of {arguments['spender']}, which is not the vault")
-            within(arguments["amount"], bounds.deposit, "an approval")
-
-        def deposit(arguments: Mapping[str, Any]) -> None:
-            of_token(arguments["token"])
-            within(arguments["amount"], bounds.deposit, "a deposit")
-
-        def withdraw(arguments: Mapping[str, Any]) -> None:
-            of_token(arguments["token"])
-            within(arguments["amount"], bounds.withdraw, "a withdrawal")
-
-        rules = (Rule(token, "approve", approve), Rule(self._vault, "deposit", deposit))
-        return (*rules, Rule(self._vault, "withdraw", withdraw)) if bounds.withdraw > 0 else rules
+        delegating = None if self._delegation is None else self.trader
+        orders = order_rules(self._house, self._at.base_token, max_order, delegating)
+        if delegating is not None or transfers is None or self._token is None or self._settlement is None:
+            return orders
+        return (*orders, *transfer_rules(self._token, self._vault, self._settlement.decimals, transfers))
 
     def _move(self, intent: Intent) -> TxCall:
         """Allows, deposits or withdraws exactly the intent's amount. Only for the signer's own account."""
@@ -541,12 +485,6 @@ class CurieVenue:
         if paused:
             return f"{self.name}: the clearing house is paused"
         return "" if is_open else f"{self.name}: the market is paused or closed"
-
-    def _check_common(self, params: Mapping[str, Any]) -> None:
-        if params["baseToken"].lower() != self._at.base_token.lower():
-            raise OrderRejected(f"mandate: {params['baseToken']} is not the market of {self.name}")
-        if params["oppositeAmountBound"] == 0:
-            raise OrderRejected("mandate: an order needs a price bound")
 
     def _events(self, name: str, receipt: Receipt) -> list[dict[str, Any]]:
         decoded = (

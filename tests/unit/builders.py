@@ -56,7 +56,8 @@ from bot.ports import (
     TxCall,
     UnsignedTx,
 )
-from bot.venues.curie import CurieAddresses, CurieVenue, Settlement, TransferBounds
+from bot.venues.curie import CurieAddresses, CurieVenue, Settlement
+from bot.venues.curie_rules import TransferBounds
 from bot.venues.paper import PaperVenue
 
 CHAIN = "localnet"

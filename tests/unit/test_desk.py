@@ -37,7 +37,7 @@ from bot.book import Book
 from bot.chain.client import RevertError
 from bot.chain.contracts import ERROR_STRING
 from bot.chain.sender import LOST_AFTER_S
-from bot.core.model import Hold, Mode, Outcome, OutcomeState, Rebalance
+from bot.core.model import Hold, LastTrade, Mode, Outcome, OutcomeState, Rebalance
 from bot.desk import SOON_S, Desk, Tick, make_intent, next_visit
 from bot.errors import ConfigError, DataError, Halt, OrderRejected, OutcomeUnknown, TransientError
 
@@ -617,6 +617,8 @@ class TestIntents:
         first = self.made(rig, "5")
         assert self.made(rig, "5") == first
         assert self.made(rig, "6").key == first.key, "one snapshot, one decision"
+        later = self.made(rig, "5", at=NOW + 1, open_order="x", last_trade=LastTrade(NOW, Decimal(1)))
+        assert later.key == first.key, "the same state of the chain, looked at again"
         others = [
             self.made(rig, "5", blocks=(block(101),)).key,
             self.made(rig, "5", in_flight=Decimal(1)).key,

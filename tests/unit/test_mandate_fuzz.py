@@ -134,20 +134,20 @@ def allowed_call(data: bytes, world: World) -> bool:
 
 
 def allowed_open(found: list[int]) -> bool:
-    base, sells, exact_input, amount, bound, _deadline, root, _referral = found
+    base, sells, exact_input, amount, bound, _deadline, root, referral = found
     return (
         base == number(CURIE.base_token)
         and sells in (0, 1)
         and exact_input == sells
         and 0 < amount <= MAX_RAW
         and bound > 0
-        and root < 2**160
+        and (root, referral) == (0, 0)
     )
 
 
 def allowed_close(found: list[int]) -> bool:
-    base, root, bound, _deadline, _referral = found
-    return base == number(CURIE.base_token) and root < 2**160 and bound > 0
+    base, root, bound, _deadline, referral = found
+    return base == number(CURIE.base_token) and bound > 0 and (root, referral) == (0, 0)
 
 
 def own_order(dice: random.Random, world: World) -> UnsignedTx:
