@@ -38,6 +38,7 @@ from bot.config.chains import (
     WatchSigner,
     Web3Signer,
 )
+from bot.config.limits import LimitsConfig
 from bot.config.policies import (
     DeltaBandConfig,
     IntervalConfig,
@@ -71,7 +72,7 @@ from bot.options.lyra import LyraAddresses, LyraSource
 from bot.ports import Clock, PerpVenue, PriceFeed, SignedTx, Signer, UnsignedTx, VolSource
 from bot.private import hidden_answer
 from bot.venues.curie import CurieAddresses, CurieVenue, Delegation, Settlement
-from bot.venues.curie_rules import TransferBounds
+from bot.venues.curie_rules import OrderBounds, TransferBounds
 from bot.venues.paper import PaperVenue
 from bot.vols.constant import ConstantVol
 from bot.vols.deribit import DeribitVol
@@ -234,7 +235,7 @@ def make_book(config: Config, book: BookConfig, client: Client, ledger: SqlLedge
     mandate = Mandate(
         chain_id=chain.chain_id,
         account=signer.address,
-        rules=curie.rules(book.limits.max_order, transfer_bounds(book.margin)),
+        rules=curie.rules(order_bounds(book.limits), transfer_bounds(book.margin)),
         max_gas=chain.max_gas,
         max_fee_wei=int(chain.max_fee_gwei * WEI_PER_GWEI),
     )
@@ -289,6 +290,11 @@ def make_rules(config: Config, book: BookConfig) -> Rules:
         interval_s=config.interval_s,
         margin=None if book.margin is None else book.margin.protection(),
     )
+
+
+def order_bounds(limits: LimitsConfig) -> OrderBounds:
+    """What the key may sign as one order."""
+    return OrderBounds(limits.max_order, limits.max_bound_gap, limits.order_ttl_s)
 
 
 def transfer_bounds(margin: MarginConfig | None) -> TransferBounds | None:

@@ -250,17 +250,17 @@ class Desk:
         if trades:
             check_same(book.venue.decode(call, snapshot.venue), intent)
         prepared = book.sender.preflight(book.venue, call)
-        transaction = book.sender.unsigned(prepared, snapshot.native_usd)
+        transaction = book.sender.unsigned(prepared, intent, snapshot.native_usd, self._clock.now())
         if trades:  # what moves margin is bounded by the mandate, which decodes it
             order = book.venue.decode(call, snapshot.venue)
-            self._check_limits(book, record, order, Decimal(transaction.gas * transaction.max_fee_wei))
+            self._check_limits(book, record, order, Decimal(transaction.most_wei))
         if book.paper:
             fill = book.venue.expected(intent, snapshot.venue, prepared.returned)
             outcome = Outcome(OutcomeState.PAPER, "recorded, not sent", fill)
             self.ledger.resolve(intent.key, outcome, costs_of(snapshot).gas_usd, self._clock.now())
             return outcome
         try:
-            book.sender.submit(intent.key, transaction, self._clock.now())
+            book.sender.submit(intent, transaction, self._clock.now())
         except OutcomeUnknown as error:
             log.warning("order in doubt", intent=intent.key, why=str(error))
         ours = [
@@ -273,12 +273,12 @@ class Desk:
         outcome_now = self._settle(book, ours[0], book.sender.wait(ours[0]))
         return outcome_now or Outcome(OutcomeState.PENDING, "sent, not mined yet")
 
-    def _check_limits(self, book: Book, record: Decided, order: Order, gas_wei: Decimal) -> None:
+    def _check_limits(self, book: Book, record: Decided, order: Order, most_wei: Decimal) -> None:
         """The limits once more, on what the bytes to be signed would trade. OrderRejected with the limit's code."""
         mode, limits = self.ledger.mode(book.venue.account), book.rules.limits
         if isinstance(record.decision, Rebalance) and record.decision.protects:
             limits, mode = eased(limits), Mode.HALTED if mode is Mode.HALTED else Mode.REDUCING
-        hold = recheck(order, gas_wei / WEI_PER_NATIVE, record.exposure, record.snapshot, limits, mode)
+        hold = recheck(order, most_wei / WEI_PER_NATIVE, record.exposure, record.snapshot, limits, mode)
         if hold is not None:
             self._escalate(book, hold)
             raise OrderRejected(f"{hold.code}: {hold.text}")

@@ -118,6 +118,11 @@ class UnsignedTx:
     max_fee_wei: int
     tip_wei: int
 
+    @property
+    def most_wei(self) -> int:
+        """The most that it takes of the native coin: all of its gas at its highest fee, and its value."""
+        return self.gas * self.max_fee_wei + self.call.value
+
 
 @dataclass(frozen=True, slots=True)
 class SignedTx:
@@ -383,6 +388,10 @@ class Ledger(Protocol):
         TransientError, and nothing committed, where the intent has an outcome already, the nonce is another intent's
         or the intent has another nonce.
         """
+        ...
+
+    def note(self, intent_key: str, why: str) -> None:
+        """Says of an intent without an outcome what keeps it from being pushed on. Its outcome's reason replaces it."""
         ...
 
     def sent(self, tx_hash: str) -> None:

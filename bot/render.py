@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from bot.core.budgets import Use
 from bot.core.decision import Decided
 from bot.core.model import (
     Decision,
@@ -30,9 +31,9 @@ GOOD, BAD, QUIET = "green", "red", "dim"
 
 
 def status_view(
-    record: Decided, positions: Sequence[PositionGreeks], why: str, trading: str
+    record: Decided, positions: Sequence[PositionGreeks], budgets: Sequence[Use], why: str, trading: str
 ) -> RenderableType:
-    """One snapshot: where it was read, every position, the hedge, and what would be done."""
+    """One snapshot: where it was read, every position, the hedge, what is left to spend, and what would be done."""
     snapshot, exposure = record.snapshot, record.exposure
     return Group(
         header(snapshot, record.mode, why, trading),
@@ -41,6 +42,7 @@ def status_view(
         venue_table(snapshot),
         privileges_line(snapshot.venue.privileges),
         checks_table(exposure),
+        *([budgets_table(budgets)] if budgets else []),
         decision_panel(record.decision, "What would be done now"),
         Text(f"It would trade at {wake_text(record.wake)}"),
     )
@@ -159,6 +161,33 @@ def checks_table(exposure: Exposure) -> RenderableType:
         difference = f"{check.ours - check.theirs:+.4f}"
         table.add_row(check.name, f"{check.ours:+.4f}", f"{check.theirs:+.4f}", difference, check.note)
     return table
+
+
+def budgets_table(budgets: Sequence[Use]) -> RenderableType:
+    """What is used and left of every budget."""
+    table = plain_table("Budgets; money in USD")
+    table.add_column("whose")
+    table.add_column("budget")
+    for name in ("used", "allowed", "left"):
+        table.add_column(name, justify="right")
+    for use in budgets:
+        figures = (f"{value:,.2f}" if use.name.endswith("_usd") else f"{value}" for value in figures_of(use))
+        table.add_row(use.whose, use.name, *figures, style=None if use.left > 0 else BAD)
+    return table
+
+
+def figures_of(use: Use) -> tuple[Decimal, Decimal, Decimal]:
+    """Used, allowed, left."""
+    return use.used, use.allowed, use.left
+
+
+def budgets_json(budgets: Sequence[Use]) -> list[dict[str, str]]:
+    """The same for machines."""
+    return [
+        {"whose": use.whose, "budget": use.name}
+        | dict(zip(("used", "allowed", "left"), map(str, figures_of(use)), strict=True))
+        for use in budgets
+    ]
 
 
 def decision_panel(decision: Decision, title: str) -> RenderableType:

@@ -16,7 +16,7 @@ from hexbytes import HexBytes
 from bot.chain.client import Client, RevertError
 from bot.chain.mandate import CANCEL_GAS, Mandate
 from bot.core.fees import FeeCap, Offer, bumped, within
-from bot.core.model import AttemptState, Purpose
+from bot.core.model import AttemptState, Intent, Purpose
 from bot.core.units import from_raw
 from bot.errors import Halt, OrderRejected, OutcomeUnknown, TransientError
 from bot.ports import AttemptRow, Ledger, OpenIntent, PerpVenue, Receipt, Signer, TxCall, UnsignedTx
@@ -101,8 +101,8 @@ class Sender:
             raise OrderRejected(f"{venue.name} would refuse the order: {reason}") from error
         return Prepared(call, returned, int(gas * self._fees.gas_margin))
 
-    def unsigned(self, prepared: Prepared, native_usd: Decimal) -> UnsignedTx:
-        """The transaction as it would be signed now, within the mandate. Halt where the nonces don't agree.
+    def unsigned(self, prepared: Prepared, intent: Intent, native_usd: Decimal, now: int) -> UnsignedTx:
+        """The transaction as it would be signed at `now`, within the mandate. Halt where the nonces don't agree.
 
         `native_usd` is the price of the coin that pays for gas, for the cap in USD.
         """
@@ -115,14 +115,14 @@ class Sender:
             )
         offer = within(wanted, cap)
         transaction = self._transaction(prepared.call, prepared.gas, self._nonce(), offer)
-        self._mandate.check(transaction)
+        self._mandate.check(transaction, intent, now)
         return transaction
 
-    def submit(self, intent_key: str, transaction: UnsignedTx, now: int) -> None:
+    def submit(self, intent: Intent, transaction: UnsignedTx, now: int) -> None:
         """Checks, signs, commits and sends `transaction`. OutcomeUnknown where the node's answer leaves a doubt."""
-        self._mandate.check(transaction)
-        self._check_gas_money(transaction)
-        self._send(intent_key, transaction, Purpose.ORDER, now)
+        self._mandate.check(transaction, intent, now)
+        self._check_native(transaction)
+        self._send(intent, transaction, Purpose.ORDER, now)
 
     def follow(self, order: OpenIntent, powers: Powers, now: int, native_usd: Decimal) -> Mined | None:
         """Whichever attempt was mined, at the confirmation depth; None while none is.
@@ -146,6 +146,7 @@ class Sender:
             log.warning("order in doubt", intent=order.intent.key, why=str(error))
         except OrderRejected as error:  # a signer that doesn't answer, say: the next tick tries again
             log.warning("order can't be pushed", intent=order.intent.key, why=str(error))
+            self._ledger.note(order.intent.key, f"it can't be pushed: {error}")
         return None
 
     def cancel(self, order: OpenIntent, now: int, native_usd: Decimal) -> None:
@@ -159,7 +160,7 @@ class Sender:
         no_op = TxCall(self._signer.address, b"")
         transaction = self._transaction(no_op, CANCEL_GAS, last.nonce, offer)
         log.warning("cancelling", intent=order.intent.key, nonce=last.nonce)
-        self._send(order.intent.key, transaction, Purpose.CANCEL, now)
+        self._send(order.intent, transaction, Purpose.CANCEL, now)
 
     def next_nonces(self) -> tuple[int | None, int]:
         """The account's next nonce as the ledger has it, and as the chain does by mined transactions."""
@@ -217,7 +218,7 @@ class Sender:
         )
         if transaction is not None:
             log.info("raising fees", intent=order.intent.key, max_fee_wei=transaction.max_fee_wei)
-            self._send(order.intent.key, transaction, Purpose(last.purpose), now)
+            self._send(order.intent, transaction, Purpose(last.purpose), now)
             return
         self._client.send(last.raw)
         if last.state == AttemptState.SIGNED:
@@ -226,7 +227,8 @@ class Sender:
     def _bumped(self, last: AttemptRow, native_usd: Decimal) -> UnsignedTx | None:
         """The same transaction with both fees raised; None where the cap leaves no room."""
         signed = TypedTransaction.from_bytes(HexBytes(last.raw)).as_dict()
-        gas, call = int(signed["gas"]), TxCall("0x" + bytes(signed["to"]).hex(), bytes(signed["data"]))
+        gas = int(signed["gas"])
+        call = TxCall("0x" + bytes(signed["to"]).hex(), bytes(signed["data"]), int(signed["value"]))
         offer = self._raised(last, gas, native_usd)
         return None if offer is None else self._transaction(call, gas, last.nonce, offer)
 
@@ -237,13 +239,13 @@ class Sender:
     def _transaction(self, call: TxCall, gas: int, nonce: int, offer: Offer) -> UnsignedTx:
         return UnsignedTx(self._mandate.chain_id, nonce, call, gas, offer.max_fee_wei, offer.tip_wei)
 
-    def _send(self, intent_key: str, transaction: UnsignedTx, purpose: Purpose, now: int) -> None:
-        self._mandate.check(transaction)
+    def _send(self, intent: Intent, transaction: UnsignedTx, purpose: Purpose, now: int) -> None:
+        self._mandate.check(transaction, intent, now)
         signed = self._signer.sign(transaction)
         self._ledger.attempt(
             AttemptRow(
                 hash=signed.hash,
-                intent_key=intent_key,
+                intent_key=intent.key,
                 account=self._signer.address,
                 nonce=transaction.nonce,
                 raw=signed.raw,
@@ -257,14 +259,14 @@ class Sender:
         self._client.send(signed.raw)
         self._ledger.sent(signed.hash)
 
-    def _check_gas_money(self, transaction: UnsignedTx) -> None:
-        """OrderRejected where the account can't pay for gas: a node would refuse the order, which then hangs."""
-        most = transaction.gas * transaction.max_fee_wei
+    def _check_native(self, transaction: UnsignedTx) -> None:
+        """OrderRejected where the account can't pay gas and value: a node would refuse the order, which then hangs."""
+        most = transaction.most_wei
         held = self._client.balance(self._signer.address)
         if held < most:
             raise OrderRejected(
                 f"{self._signer.address} holds {from_raw(held, 18):f} of the native coin, "
-                f"an order's gas may cost {from_raw(most, 18):f}"
+                f"an order may cost {from_raw(most, 18):f} of it"
             )
 
     def _found(self, order: OpenIntent) -> tuple[Receipt, int] | None:

@@ -10,6 +10,7 @@ from bot import render
 from bot.app import App
 from bot.book import Book
 from bot.cli.shared import DEFAULT_CONFIG, ConfigFile, Json, Yes, confirm, opened, people, show
+from bot.core.decision import budgets_used
 from bot.core.greeks import position_greeks, price_book
 from bot.core.model import OPEN_OUTCOMES, Mode
 from bot.errors import ConfigError
@@ -19,18 +20,24 @@ from bot.scheduler import run as run_scheduler
 
 
 def status(config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """Shows positions, greeks, the hedge, the net delta and what would be done now. Sends nothing."""
+    """Shows positions, greeks, the hedge, the net delta, what is left of each budget and what would be done now.
+
+    Sends nothing.
+    """
     set_up_logs(as_json=as_json, level="warning")
     with opened(config) as bot:
         why = bot.ledger.mode_and_why(bot.account)[1]
         for book in bot.desk.books:
             record = bot.desk.assess(book)
             positions = position_greeks(price_book(record.snapshot, book.rules.target))
+            budgets = budgets_used(record.snapshot, book.rules)
             shown = render.record_json(record, positions) | {
                 "mode": record.mode.value,
                 "trading": bot.config.mode,
+                "budgets": render.budgets_json(budgets),
             }
-            show(shown, render.status_view(record, positions, why, bot.config.mode), as_json=as_json)
+            view = render.status_view(record, positions, budgets, why, bot.config.mode)
+            show(shown, view, as_json=as_json)
 
 
 def once(config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:

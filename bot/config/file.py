@@ -68,6 +68,14 @@ class Config(Model):
             raise ValueError(
                 "the books trade for several accounts, whose positions one ledger can't tell apart"
             )
+        watchers: dict[str, str] = {}
+        for book in self.books:
+            if book.margin is not None:
+                other = watchers.setdefault(book.venue.vault, book.name)
+                if other != book.name:
+                    raise ValueError(
+                        f"the books {other} and {book.name} watch the margin of one account: leave it to one of them"
+                    )
         if self.mode == "live" and self.signer.kind == "watch":
             raise ValueError('mode "live" needs a signer that holds a key, not kind "watch"')
         return self

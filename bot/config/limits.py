@@ -61,6 +61,7 @@ class LimitsConfig(BudgetsConfig):
     max_position: Positive
     max_price_gap: Ratio = Decimal("0.05")
     max_slippage: Ratio = Decimal("0.005")
+    max_bound_gap: Ratio = Decimal("0.1")
     max_block_age_s: Whole = 120
     max_vol_age_s: Whole = 3600
     order_ttl_s: Whole = 120
@@ -84,6 +85,7 @@ class LimitsConfig(BudgetsConfig):
             ("max_order", "max_position"),
             ("max_order_usd", "max_turnover_hour_usd"),
             ("max_order_usd", "max_turnover_day_usd"),
+            ("max_slippage", "max_bound_gap"),
         )
         check_order(self, pairs)
         return self

@@ -47,6 +47,31 @@ class Account:
     budgets: Budgets
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How much is used of a budget that `name`, its key in the configuration, allows `whose` orders. Money in USD."""
+
+    whose: str
+    name: str
+    used: Decimal
+    allowed: Decimal
+
+    @property
+    def left(self) -> Decimal:
+        """What may still be used, 0 where it is passed."""
+        return max(self.allowed - self.used, Decimal(0))
+
+
+def uses(account: Account) -> list[Use]:
+    """Every budget of an account that is configured. A budget is called max_ and the name of what is spent."""
+    found = []
+    for name in Budgets.__slots__:
+        most, used = getattr(account.budgets, name), getattr(account.spent, name.removeprefix("max_"))
+        if most is not None:
+            found.append(Use(account.whose, name, Decimal(used), Decimal(most)))
+    return found
+
+
 def accounts(snapshot: Snapshot, of_book: Budgets, in_all: Budgets) -> tuple[Account, Account]:
     """The book's own and the one of all books."""
     return (

@@ -46,6 +46,20 @@ class Costs:
                 return near.price + share * (far.price - near.price)
         return points[0].price
 
+    def reach(self, side: int, price: Decimal) -> Decimal | None:
+        """The largest size (≥ 0) of a side (1 buys, −1 sells) whose average price is no worse than `price`.
+
+        None where all that is quoted on that side is within it.
+        """
+        points = self._points(Decimal(side))
+        if side * points[0].price > side * price:
+            return Decimal(0)
+        for near, far in itertools.pairwise(points):
+            if side * far.price > side * price:
+                share = (price - near.price) / (far.price - near.price)
+                return abs(near.size + share * (far.size - near.size))
+        return None
+
     def quoted(self, size: Decimal) -> Decimal:
         """`size`, or the largest size quoted on its side where that is smaller."""
         largest = self._points(size)[-1].size

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 from bot import __version__
+from bot.core.budgets import Use, accounts, uses
 from bot.core.exposure import measure
 from bot.core.greeks import price_book
 from bot.core.limits import Limits
@@ -58,3 +59,13 @@ def decide(snapshot: Snapshot, mode: Mode, rules: Rules) -> Decided:
         decision = protect(decision, exposure, snapshot, rules.limits, rules.margin, mode)
     wake = wake_of(snapshot, priced, exposure, rules.target, decision)
     return Decided(snapshot, mode, exposure, decision, wake, rules.digest)
+
+
+def budgets_used(snapshot: Snapshot, rules: Rules) -> list[Use]:
+    """How much is used of every budget that is configured: of the book, of all books, and of its top-ups."""
+    kept = accounts(snapshot, rules.limits.budgets, rules.limits.in_all)
+    found = [use for account in kept for use in uses(account)]
+    if rules.margin is None:
+        return found
+    most = rules.margin.max_topup_day_usd
+    return [*found, Use(kept[0].whose, "max_topup_day_usd", most - snapshot.top_up_left_usd, most)]

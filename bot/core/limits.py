@@ -4,9 +4,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from bot.core.budgets import BUDGET_CODES, NO_BUDGETS, TOTAL, Budgets, accounts, turnover_caps
+from bot.core.costs import Costs, costs_of
 from bot.core.model import Exposure, Hold, Snapshot
-from bot.core.orders import Cap, reserve_price
+from bot.core.orders import Cap, bound_factor, reserve_price
 
+CALM_CODES = ("INSIDE_BAND", "BELOW_MIN_TRADE", "NOT_DUE")
+"""Reasons for holding that say that all is well."""
+MODE_CODES = ("HALTED", "REDUCING", "ORDER_OPEN")
 INPUT_CODES = (
     "PAUSED",
     "SEQUENCER",
@@ -23,11 +27,14 @@ ORDER_CODES = (
     "ORDER_USD",
     "POSITION",
     "NO_ROOM",
+    "BOUND_GAP",
     "LEVERAGE",
     "GROSS",
     "NET",
 )
-BOOK_CODES = (*INPUT_CODES, *ORDER_CODES, *BUDGET_CODES)
+MARGIN_CODES = ("MARGIN", "WOULD_TRANSFER")
+BOOK_CODES = (*MODE_CODES, *INPUT_CODES, *ORDER_CODES, *MARGIN_CODES, *BUDGET_CODES)
+"""Every reason of a book's own for which a tick holds although something is wanted, or wrong."""
 TOTAL_CODES = tuple(TOTAL + code for code in BUDGET_CODES)
 
 
@@ -36,9 +43,9 @@ class Limits:
     """What one book may do; None is no limit. Sizes in units of the underlying, ages in seconds, ratios as fractions.
 
     `max_gross` bounds the options' gross delta and the perp's size together, `max_net` the net delta that an order
-    leaves. `max_leverage` is notional ÷ account value after the order. `min_native` is in coins. `min_order` is the
-    smallest that an order may be cut to, `max_order_gas_usd` the most that its gas may cost. `in_all` is what all books
-    share.
+    leaves. `max_bound_gap` is how much worse than the price traded now an order's bound may be. `max_leverage` is
+    notional ÷ account value after the order. `min_native` is in coins. `min_order` is the smallest that an order may be
+    cut to, `max_order_gas_usd` the most that its gas may cost. `in_all` is what all books share.
     """
 
     max_order: Decimal
@@ -47,6 +54,7 @@ class Limits:
     max_block_age_s: int
     max_vol_age_s: int
     max_slippage: Decimal
+    max_bound_gap: Decimal
     max_order_usd: Decimal | None = None
     max_leverage: Decimal | None = None
     max_gross: Decimal | None = None
@@ -74,12 +82,22 @@ def size_caps(side: int, exposure: Exposure, snapshot: Snapshot, limits: Limits)
             passing=True,
         ),
     ]
+    reach = bound_reach(side, costs_of(snapshot), limits)
+    if reach is not None:
+        name = f"the limit of {limits.max_bound_gap:.2%} between the price traded now and an order's bound"
+        caps.append(Cap("BOUND_GAP", name, reach, passing=True))
     if limits.max_gross is not None:
         options = Decimal(repr(exposure.gross))
         room = limits.max_gross - options - ahead
         name = f"the gross limit of {limits.max_gross:f}, of which options and holdings take {options:.4f}"
         caps.append(Cap("GROSS", name, max(room, shrinking(ahead))))
     return caps
+
+
+def bound_reach(side: int, costs: Costs, limits: Limits) -> Decimal | None:
+    """The largest order of a side whose price bound is within the limit; None where all that is quoted is."""
+    worst = costs.mark * (1 + side * limits.max_bound_gap)
+    return costs.reach(side, worst / bound_factor(side, costs.fee_ratio, limits.max_slippage))
 
 
 def money_caps(side: int, bound: Decimal, snapshot: Snapshot, limits: Limits) -> list[Cap]:

@@ -193,7 +193,7 @@ def margin_runway(
         size = first + growth * move
         lost = first * move + growth * move * move / 2.0
         fees = fee * (size - start) * max(mark, price)
-        funding = strain.funding_per_hour * size * mark * hours
+        funding = strain.funding_per_hour * size * max(mark, price) * hours
         return equity - lost - fees - funding - ratio * size * price - other, price, size
 
     left, price, size = at(0.0)
@@ -257,6 +257,11 @@ class MarginPolicy:
         asked = self.per_notional(level, state) * state.notional + self.beside(level, state)
         return max(asked, state.requirement)
 
+    def needed_for(self, level: Decimal, size: Decimal, state: MarginState) -> Decimal:
+        """The equity in USD that `level` would ask now if the hedge were `size`; part by part what the venue asks."""
+        per_notional = max(self.per_notional(level, state), state.maintenance_ratio)
+        return per_notional * abs(size) * state.mark + max(self.beside(level, state), state.other)
+
 
 class MarginKind(StrEnum):
     """What to do about the margin."""
@@ -292,13 +297,16 @@ def margin_action(
     wallet_usd: Decimal,
     budget_left_usd: Decimal,
     net_delta: Decimal | None = None,
+    closed: str = "",
+    min_trade: Decimal = ZERO,
 ) -> MarginAction:
     """What `policy` does now, in this order: top up, deleverage, withdraw, nothing. DataError as `margin_of` says.
 
-    `wallet_usd` is what the hedger can send, `budget_left_usd` what it still may. `net_delta` in units makes a
-    deleveraging's text say what delta is left. A deleveraging is of at most the position and of whole lots; the venue's
-    limit for one order is the caller's to keep. A top-up that doesn't reach the critical level is made all the same:
-    the next look finds no collateral left and deleverages.
+    `wallet_usd` is what the hedger can send, `budget_left_usd` what it still may; `closed` says why nothing can be
+    added whatever these are. `net_delta` in units makes a deleveraging's text say what delta is left. A deleveraging is
+    of at least `min_trade`, of at most the position and of whole lots; the venue's limit for one order is the caller's
+    to keep. A top-up that doesn't reach the critical level is made all the same: the next look finds no collateral left
+    and deleverages.
     """
     for name, value in (("wallet", wallet_usd), ("budget left", budget_left_usd)):
         if not value.is_finite():
@@ -324,16 +332,16 @@ def margin_action(
         return MarginAction(MarginKind.NOTHING, MarginLevel.OK, f"{where}: above the warning level")
     level = MarginLevel.CRITICAL if equity < critical else MarginLevel.WARNING
     wanted = (target - equity).quantize(CENT, ROUND_CEILING)
-    given = cents(max(min(wanted, wallet_usd, budget_left_usd), ZERO))
-    short = short_of(wallet_usd, budget_left_usd)
-    if given > 0 and (given >= policy.min_transfer_usd or given == wanted):
+    given = ZERO if closed else addable(wanted, wallet_usd, budget_left_usd, policy)
+    short = closed or short_of(wallet_usd, budget_left_usd)
+    if given > 0:
         rest = "" if given == wanted else f"; the target needs {wanted} USD, {short}"
         text = f"{where}: {given} USD is added, towards the target of {policy.target}{rest}"
         return MarginAction(MarginKind.TOP_UP, level, text, amount_usd=given)
     if level is MarginLevel.WARNING:
         text = f"{where}: below the warning level of {policy.warning}, and nothing can be added: {short}"
         return MarginAction(MarginKind.NOTHING, level, text)
-    size = deleveraging(venue, state, policy)
+    size = deleveraging(venue, state, policy, min_trade)
     left = f"unhedged: the net delta moves by {size:+f}"
     if net_delta is not None:
         left = f"unhedged: the net delta is then {net_delta + size:+f}"
@@ -344,8 +352,18 @@ def margin_action(
     return MarginAction(MarginKind.DELEVERAGE, level, text, size=size)
 
 
-def deleveraging(venue: VenueState, state: MarginState, policy: MarginPolicy) -> Decimal:
+def addable(wanted: Decimal, wallet_usd: Decimal, budget_left_usd: Decimal, policy: MarginPolicy) -> Decimal:
+    """What of `wanted` USD can be added, in whole cents; 0 where that is less than is worth moving."""
+    given = cents(max(min(wanted, wallet_usd, budget_left_usd), ZERO))
+    return given if given >= policy.min_transfer_usd or given == wanted else ZERO
+
+
+def deleveraging(
+    venue: VenueState, state: MarginState, policy: MarginPolicy, min_trade: Decimal = ZERO
+) -> Decimal:
     """The least trade in whole lots that brings the equity to the critical level, signed; at most all of the position.
+
+    It is of at least `min_trade`: a price that drifts would else be answered by one order of a lot after the other.
 
     Closing x units costs k x m (fee, spread, impact as quoted), so E − k x m = p (|s| − x) m + other with p what the
     level asks per USD of notional. Where p ≤ k closing costs more than it frees: then all is closed.
@@ -360,8 +378,8 @@ def deleveraging(venue: VenueState, state: MarginState, policy: MarginPolicy) ->
     if asked <= cost:
         return side * whole
     wanted = (asked * whole * mark + beside - state.equity) / (mark * (asked - cost))
-    lots = (wanted / venue.lot).to_integral_value(ROUND_CEILING)
-    return side * min(max(lots, ZERO) * venue.lot, whole)
+    lots = (max(wanted, min_trade) / venue.lot).to_integral_value(ROUND_CEILING)
+    return side * min(lots * venue.lot, whole)
 
 
 def standing(state: MarginState) -> str:

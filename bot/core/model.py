@@ -445,7 +445,10 @@ class Rebalance:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Move `amount` settlement tokens into or out of the margin, or allow the venue to take exactly that much."""
+    """Move `amount` settlement tokens into or out of the margin, or allow the venue to take exactly that much.
+
+    An approval of 0 takes back what was allowed.
+    """
 
     what: Literal["approve", "deposit", "withdraw"]
     amount: Decimal

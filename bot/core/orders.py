@@ -42,9 +42,13 @@ def tightest(caps: Sequence[Cap]) -> Cap:
 def price_bound(costs: Costs, size: Decimal, max_slippage: Decimal) -> Decimal:
     """The worst average price for `size`, fees included: the quoted one with the fee, worsened by `max_slippage`."""
     buys = size > 0
-    worse = (1 + max_slippage) * (1 + costs.fee_ratio) if buys else (1 - max_slippage) * (1 - costs.fee_ratio)
-    bound = costs.average_price(size) * worse
+    bound = costs.average_price(size) * bound_factor(1 if buys else -1, costs.fee_ratio, max_slippage)
     return bound.quantize(PRICE_STEP, rounding=ROUND_FLOOR if buys else ROUND_CEILING)
+
+
+def bound_factor(side: int, fee_ratio: Decimal, max_slippage: Decimal) -> Decimal:
+    """The price bound of an order of a side (1 buys, −1 sells) ÷ its quoted average price."""
+    return (1 + side * max_slippage) * (1 + side * fee_ratio)
 
 
 def reserve_price(bound: Decimal, mark: Decimal) -> Decimal:

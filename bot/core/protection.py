@@ -1,25 +1,29 @@
 """The margin before everything else: what was decided, or what must be done about the margin instead.
 
 In this order: a deleveraging at the critical level where nothing can be added, a top-up, the policy's own trade, a
-withdrawal of excess. A top-up needs to know the venue's own figures alone, so that it is made where the vault's spot
-or the vols can't be trusted too: it moves the account's own money to the account's own margin, within a budget.
+withdrawal of excess, an allowance that is left over and taken back. A top-up needs to know the venue's own figures
+alone, so that it is made where the vault's spot or the vols can't be trusted too: it moves the account's own money to
+the account's own margin, within a budget.
 """
 
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from bot.core.budgets import accounts
 from bot.core.costs import costs_of
-from bot.core.inputs import paused, sequencer, untrusted
-from bot.core.limits import Limits
+from bot.core.inputs import sequencer
+from bot.core.limits import CALM_CODES, Limits
 from bot.core.margin import (
+    CENT,
     MarginAction,
     MarginKind,
     MarginLevel,
     MarginPolicy,
+    addable,
     cents,
     margin_action,
     margin_of,
+    short_of,
     standing,
 )
 from bot.core.model import Decision, Exposure, Hold, Mode, Rebalance, Snapshot, Transfer, VenueState
@@ -27,8 +31,6 @@ from bot.core.risk import guard
 
 ZERO = Decimal(0)
 NET_STEP = Decimal("0.0001")
-CALM = ("INSIDE_BAND", "BELOW_MIN_TRADE", "NOT_DUE")
-"""Reasons for holding that say that all is well: excess is taken out only then."""
 OWNERS = "the key can't deposit: its owners add collateral with what `vaultkeel propose deposit` writes"
 
 
@@ -55,12 +57,28 @@ def protect(
         return decision
     policy, venue = protection.policy, snapshot.venue
     closed = nothing_to_add(snapshot, limits)
-    wallet = ZERO if closed or venue.wallet is None else venue.wallet
     net = Decimal(repr(exposure.net)).quantize(NET_STEP)
-    action = margin_action(venue, policy, wallet, snapshot.top_up_left_usd, net)
-    if closed and action.level is not MarginLevel.OK:
-        action = replace(action, text=f"{action.text}; {closed}")
-    action = begun(action, snapshot, policy, wallet)
+    action = margin_action(
+        venue, policy, venue.wallet or ZERO, snapshot.top_up_left_usd, net, closed, limits.min_order
+    )
+    if not closed:
+        action = begun(action, snapshot, policy)
+    done = kept(decision, action, exposure, snapshot, limits, protection, mode)
+    if isinstance(done, Hold) and action.level is MarginLevel.OK and not closed:
+        return taken_back(done, snapshot, limits, protection)
+    return done
+
+
+def kept(
+    decision: Decision,
+    action: MarginAction,
+    exposure: Exposure,
+    snapshot: Snapshot,
+    limits: Limits,
+    protection: Protection,
+    mode: Mode,
+) -> Decision:
+    """`decision`, or the action that the margin needs where it comes first and can be done."""
     match action.kind:
         case MarginKind.TOP_UP:
             return top_up(decision, action, snapshot, limits)
@@ -69,15 +87,16 @@ def protect(
         case MarginKind.WITHDRAW:
             return withdraw(decision, action, snapshot, limits, protection, mode)
     if isinstance(decision, Rebalance):
-        return grown(decision, snapshot, policy)
+        return grown(decision, snapshot, limits, protection.policy)
     if action.level is not MarginLevel.OK and is_calm(decision):
         return Hold("MARGIN", action.text, decision.arithmetic | figures(snapshot), decision.band)
     return decision
 
 
-def begun(action: MarginAction, snapshot: Snapshot, policy: MarginPolicy, wallet: Decimal) -> MarginAction:
+def begun(action: MarginAction, snapshot: Snapshot, policy: MarginPolicy) -> MarginAction:
     """`action`, or the rest of a top-up whose allowance was given before the margin rose above the warning level."""
     state, allowed = margin_of(snapshot.venue), snapshot.venue.allowance or ZERO
+    wallet = snapshot.venue.wallet or ZERO
     if action.kind is not MarginKind.NOTHING or action.level is not MarginLevel.OK or state.size == 0:
         return action
     wanted = cents(policy.needed(policy.target, state) - state.equity)
@@ -143,11 +162,11 @@ def withdraw(
 ) -> Decision:
     """Takes excess out where all is well, no more at once than could be put back in a day."""
     if isinstance(decision, Rebalance):
-        return grown(decision, snapshot, protection.policy)
+        return grown(decision, snapshot, limits, protection.policy)
     calm = is_calm(decision) and mode is Mode.ACTIVE and not snapshot.open_order
     if not protection.withdraw or snapshot.venue.wallet is None or not calm:
         return decision
-    if untrusted(snapshot, limits) or out_of_gas(snapshot, limits):
+    if out_of_gas(snapshot, limits):
         return decision
     if snapshot.paper:
         return would(decision, action, snapshot)
@@ -158,6 +177,19 @@ def withdraw(
     return Transfer("withdraw", amount, action.text, known, decision.band)
 
 
+def taken_back(decision: Hold, snapshot: Snapshot, limits: Limits, protection: Protection) -> Decision:
+    """An allowance of nothing in place of one that no deposit will use up, where there is one."""
+    allowed = snapshot.venue.allowance or ZERO
+    if allowed == 0 or protection.max_topup_day_usd == 0 or snapshot.paper:
+        return decision
+    if snapshot.open_order or unreachable(snapshot, limits):
+        return decision
+    text = (
+        f"the venue may take {allowed:f} USD of the wallet, which the margin doesn't need: that is taken back"
+    )
+    return Transfer("approve", ZERO, text, decision.arithmetic | figures(snapshot), decision.band)
+
+
 def would(decision: Decision, action: MarginAction, snapshot: Snapshot) -> Decision:
     """On paper nothing is moved: the policy's trade stays, and a Hold says what would have been."""
     if isinstance(decision, Rebalance):
@@ -166,25 +198,39 @@ def would(decision: Decision, action: MarginAction, snapshot: Snapshot) -> Decis
     return Hold("WOULD_TRANSFER", f"on paper nothing is moved: {action.text}", known, decision.band)
 
 
-def grown(decision: Rebalance, snapshot: Snapshot, policy: MarginPolicy) -> Decision:
-    """`decision`, or a Hold where it makes the hedge larger than the critical level bears.
+def grown(decision: Rebalance, snapshot: Snapshot, limits: Limits, policy: MarginPolicy) -> Decision:
+    """`decision`, or where it makes the hedge larger than the critical level bears, a top-up that it would bear.
 
-    Else the next tick would take back what this one trades, and pay for both.
+    Where not enough can be added either it is a Hold: the next tick would take back what this one trades, and pay for
+    both. A hedge of nothing has no margin to top up, so that without this it would never begin.
     """
     state, position = margin_of(snapshot.venue), snapshot.venue.position.size
     after = position + decision.size
     if abs(after) <= abs(position):
         return decision
     cost = costs_of(snapshot).ratio(decision.size) * abs(decision.size) * state.mark
-    asked = max(policy.per_notional(policy.critical, state), state.maintenance_ratio)
-    needed = asked * abs(after) * state.mark + max(policy.beside(policy.critical, state), state.other)
-    if state.equity - cost >= needed:
+    needed = policy.needed_for(policy.critical, after, state) + cost
+    if state.equity >= needed:
         return decision
     text = (
         f"{standing(state)}: a trade of {decision.size:+f} would make the hedge {after:+f}, for which the critical "
-        f"level of {policy.critical} asks {needed:.2f} USD"
+        f"level of {policy.critical} asks {needed:.2f} USD with the trade's cost"
     )
-    return Hold("MARGIN", text, decision.arithmetic | figures(snapshot), decision.band)
+    wallet, left = snapshot.venue.wallet or ZERO, snapshot.top_up_left_usd
+    wanted = policy.needed_for(policy.target, after, state) + cost - state.equity
+    given = addable(wanted.quantize(CENT, ROUND_CEILING), wallet, left, policy)
+    closed = nothing_to_add(snapshot, limits)
+    known = decision.arithmetic | figures(snapshot)
+    if closed or state.equity + given < needed:
+        return Hold(
+            "MARGIN",
+            f"{text}, and that can't be added: {closed or short_of(wallet, left)}",
+            known,
+            decision.band,
+        )
+    text = f"{text}: {given} USD is added before it, towards the target of {policy.target}"
+    action = MarginAction(MarginKind.TOP_UP, MarginLevel.OK, text, amount_usd=given)
+    return top_up(Hold("MARGIN", text, known, decision.band), action, snapshot, limits)
 
 
 def nothing_to_add(snapshot: Snapshot, limits: Limits) -> str:
@@ -207,14 +253,14 @@ def out_of_gas(snapshot: Snapshot, limits: Limits) -> str:
 
 
 def unreachable(snapshot: Snapshot, limits: Limits) -> bool:
-    """Whether the venue can't be reached, or what was read of it is too old."""
+    """Whether the venue can't be reached, is paused, or what was read of it is too old."""
     oldest = snapshot.at - snapshot.timestamp
-    return bool(sequencer(snapshot) or paused(snapshot)) or oldest > limits.max_block_age_s
+    return bool(sequencer(snapshot) or snapshot.venue.paused) or oldest > limits.max_block_age_s
 
 
 def is_calm(decision: Decision) -> bool:
     """Whether a decision is a Hold because nothing is to be done."""
-    return isinstance(decision, Hold) and decision.code in CALM
+    return isinstance(decision, Hold) and decision.code in CALM_CODES
 
 
 def figures(snapshot: Snapshot) -> dict[str, str]:

@@ -21,12 +21,13 @@ def guard(decision: Decision, exposure: Exposure, snapshot: Snapshot, limits: Li
     refusal = untrusted(snapshot, limits) or daily_loss(snapshot, limits, mode)
     if isinstance(decision, Rebalance):
         gas = Decimal(snapshot.venue.order_gas) * Decimal(snapshot.gas_price_wei) / WEI_PER_NATIVE
+        native = gas + snapshot.venue.keeper_fee
         refusal = (
             refusal
             or refused_by_mode(decision.size, snapshot, mode)
             or waits(snapshot)
             or too_soon(snapshot, limits)
-            or native_reserve(snapshot, limits, gas)
+            or native_reserve(snapshot, limits, native)
         )
     if refusal is not None:
         return replace(refusal, arithmetic=decision.arithmetic, band=decision.band)
@@ -36,9 +37,12 @@ def guard(decision: Decision, exposure: Exposure, snapshot: Snapshot, limits: Li
 
 
 def recheck(
-    order: Order, gas_native: Decimal, exposure: Exposure, snapshot: Snapshot, limits: Limits, mode: Mode
+    order: Order, native: Decimal, exposure: Exposure, snapshot: Snapshot, limits: Limits, mode: Mode
 ) -> Hold | None:
-    """A Hold where an order that is about to be signed breaks a limit. `gas_native` is its gas at worst, in coins."""
+    """A Hold where an order that is about to be signed breaks a limit.
+
+    `native` is what it takes of the gas coin at worst, in coins: gas, and what it carries.
+    """
     side = 1 if order.size > 0 else -1
     caps = [
         *size_caps(side, exposure, snapshot, limits),
@@ -53,7 +57,7 @@ def recheck(
         or refused_by_mode(order.size, snapshot, mode)
         or waits(snapshot)
         or too_soon(snapshot, limits)
-        or native_reserve(snapshot, limits, gas_native)
+        or native_reserve(snapshot, limits, native)
         or beyond_cutting(order.size, order.price_bound, exposure, snapshot, limits)
     )
 
@@ -84,16 +88,16 @@ def too_soon(snapshot: Snapshot, limits: Limits) -> Hold | None:
     return Hold("TOO_SOON", f"the last order is {snapshot.at - last} s old, the limit is one in {least} s")
 
 
-def native_reserve(snapshot: Snapshot, limits: Limits, gas: Decimal) -> Hold | None:
-    """A Hold where an order that costs `gas` coins would leave the signing account less than its reserve."""
+def native_reserve(snapshot: Snapshot, limits: Limits, native: Decimal) -> Hold | None:
+    """A Hold where an order that takes `native` coins would leave the signing account less than its reserve."""
     if limits.min_native is None:
         return None
     if snapshot.native is None:
         return Hold("NATIVE_RESERVE", "what the signing account holds of the gas coin is not known")
-    if snapshot.native - gas >= limits.min_native:
+    if snapshot.native - native >= limits.min_native:
         return None
     text = (
-        f"the signing account holds {snapshot.native:f} of the gas coin, an order costs {gas:f}, "
+        f"the signing account holds {snapshot.native:f} of the gas coin, an order costs {native:f}, "
         f"and {limits.min_native:f} must stay"
     )
     return Hold("NATIVE_RESERVE", text)

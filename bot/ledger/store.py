@@ -207,6 +207,15 @@ class SqlLedger:
                 raise TransientError(f"nonce {nonce} of {account} is another order's: {OTHERS}")
             db.execute(insert(attempts).values(**values))
 
+    def note(self, intent_key: str, why: str) -> None:
+        """See the port."""
+        with self._write() as db:
+            db.execute(
+                update(intents)
+                .where(intents.c.key == intent_key, intents.c.outcome.in_(OPEN))
+                .values(reason=why)
+            )
+
     def sent(self, tx_hash: str) -> None:
         """See the port."""
         with self._write() as db:

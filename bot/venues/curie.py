@@ -32,7 +32,7 @@ from bot.errors import DataError, OrderRejected
 from bot.ports import Call, LogQuery, OutsideChange, Reader, Receipt, Reverted, TxCall
 from bot.safe import ownership_calls, signs_alone
 from bot.venues.curie_calldata import order_of
-from bot.venues.curie_rules import TransferBounds, order_rules, transfer_rules
+from bot.venues.curie_rules import OrderBounds, TransferBounds, order_rules, transfer_rules
 
 TICK = Decimal("1.0001")
 PRICE_STEP = Decimal(10) ** -12
@@ -380,13 +380,13 @@ class CurieVenue:
             changes.append(OutsideChange(from_raw(event["exchangedPositionSize"], 18), reason, found.tx_hash))
         return tuple(changes)
 
-    def rules(self, max_order: Decimal, transfers: TransferBounds | None = None) -> tuple[Rule, ...]:
-        """What the mandate allows here: orders of at most `max_order`, and the margin's transfers within `transfers`.
+    def rules(self, bounds: OrderBounds, transfers: TransferBounds | None = None) -> tuple[Rule, ...]:
+        """What the mandate allows here: orders within `bounds`, and the margin's transfers within `transfers`.
 
         A delegate may order for the configured trader alone, and moves no margin.
         """
         delegating = None if self._delegation is None else self.trader
-        orders = order_rules(self._house, self._at.base_token, max_order, delegating)
+        orders = order_rules(self._house, self._at.base_token, bounds, delegating)
         if delegating is not None or transfers is None or self._token is None or self._settlement is None:
             return orders
         return (*orders, *transfer_rules(self._token, self._vault, self._settlement.decimals, transfers))

@@ -59,7 +59,7 @@ def timed(work: Callable[[], object]) -> float:
 def rules_of() -> Rules:
     """The default policy with wide limits."""
     wide = Decimal(10) ** 6
-    limits = Limits(wide, wide, wide, 3600, 3600, Decimal("0.005"))
+    limits = Limits(wide, wide, wide, 3600, 3600, Decimal("0.005"), Decimal("0.1"))
     policy = OptimalBand(DailyErrorOfNav(Decimal("0.001")), Decimal("0.1"), Decimal("0.5"))
     return Rules(Target(), Doubts(), policy, limits, 60)
 

@@ -25,6 +25,9 @@ from bot.venues.curie import CurieVenue
 
 COLLATERAL_USD = 200_000
 OPEN_POSITION = 1
+GAP = Decimal("0.099")
+"""How much worse than the mark an order made by hand may be filled; the mandate allows a tenth."""
+
 CALL_GAS = 25_000_000
 REVOKED = "CH_SHNAOPT (the account has not approved this key as its delegate, or has revoked it"
 
@@ -83,7 +86,7 @@ class Delegated:
 
     def intent(self, size: str | Decimal) -> Intent:
         state, wanted = self.state(), Decimal(size)
-        bound = state.mark * (Decimal("1.3") if wanted > 0 else Decimal("0.7"))
+        bound = state.mark * (1 + GAP if wanted > 0 else 1 - GAP)
         return Intent(
             key="by-hand",
             book="eth",
@@ -92,7 +95,7 @@ class Delegated:
             kind=IntentKind.TRADE,
             size=wanted,
             price_bound=bound.quantize(Decimal("0.000001")),
-            deadline=2**40,
+            deadline=self.world.node.timestamp() + 120,
             reference_price=state.mark,
         )
 
@@ -363,8 +366,9 @@ class TestLimitsOfTheKey:
         with opened(delegated.config()) as app:
             mandate = app.desk.books[0].sender._mandate
         base = UnsignedTx(world.chain_id, 0, delegated.order("-60"), 1_000_000, 10**9, 10**9)
-        mandate.check(base)
-        mandate.check(replace(base, call=delegated.order("60")))
+        meant, now = delegated.intent("-60"), world.node.timestamp()
+        mandate.check(base, meant, now)
+        mandate.check(replace(base, call=delegated.order("60")), meant, now)
         house = contract("curie_clearing_house", world.curie.clearing_house)
         params = house.abi.decode_input(base.call.data)[1]["params"]
         vault, usdc = contract("curie_vault", world.curie.vault), contract("erc20", world.curie.usdc)
@@ -382,6 +386,16 @@ class TestLimitsOfTheKey:
                 "openPositionFor",
                 (delegated.trader, params | {"oppositeAmountBound": 0}),
             ),
+            "a bad price": (
+                house,
+                "openPositionFor",
+                (delegated.trader, params | {"oppositeAmountBound": params["oppositeAmountBound"] * 9 // 10}),
+            ),
+            "a late deadline": (
+                house,
+                "openPositionFor",
+                (delegated.trader, params | {"deadline": now + 181}),
+            ),
             "another market": (
                 house,
                 "openPositionFor",
@@ -398,7 +412,7 @@ class TestLimitsOfTheKey:
         for name, (at, function, arguments) in refused.items():
             call = TxCall(at.address, at.abi.encode(function, *arguments))
             try:
-                mandate.check(replace(base, call=call))
+                mandate.check(replace(base, call=call), meant, now)
             except OrderRejected as error:
                 assert str(error).startswith("mandate: ")  # noqa: PT017 - each is refused, and in these words
             else:

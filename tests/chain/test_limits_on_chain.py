@@ -1,12 +1,13 @@
 """The limits on a real chain: budgets over restarts, paused protocols, feeds and sequencers that fail, reserves."""
 
+import json
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Edit, hedger_nonce, opened, read_venue, rows, trades_of, write_config
+from support import Edit, hedger_nonce, opened, read_venue, rows, run_here, trades_of, write_config
 
 from bot.app import make_rules
 from bot.config import load_config
@@ -173,6 +174,41 @@ class TestBudgets:
         ledger = load_config(config).ledger
         changes = dict(rows(ledger, "SELECT id, change_usd FROM ticks"))
         assert changes[after.id] == float(after.record.snapshot.change_usd)
+
+    def test_status_shows_what_is_left_of_each(
+        self,
+        exposed: World,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        def edit(document: Any) -> None:
+            bounds(max_order="1", max_trades_day=3, max_turnover_day_usd="50000")(document)
+            document["books"][0]["margin"] = {"max_topup_day_usd": "700"}
+            document["limits"] = {"max_gas_day_usd": "90"}
+
+        config = write_config(exposed, tmp_path, edit=edit)
+        tick(config)
+        code, out, _ = run_here(monkeypatch, capsys, "status", "--config", config, "--json")
+        told = {(use["whose"], use["budget"]): use for use in json.loads(out)["budgets"]}
+        assert code == 0
+        assert {key: use["allowed"] for key, use in told.items()} == {
+            ("book eth", "max_trades_day"): "3",
+            ("book eth", "max_turnover_day_usd"): "50000",
+            ("all books", "max_gas_day_usd"): "90",
+            ("book eth", "max_topup_day_usd"): "700",
+        }
+        assert (told["book eth", "max_trades_day"]["used"], told["book eth", "max_trades_day"]["left"]) == (
+            "1",
+            "2",
+        )
+        ((notional,),) = rows(load_config(config).ledger, "SELECT notional FROM fills")
+        assert D(told["book eth", "max_turnover_day_usd"]["used"]) == D(notional)
+        assert D(told["all books", "max_gas_day_usd"]["used"]) > 0
+        assert told["book eth", "max_topup_day_usd"]["left"] == "700"
+        code, out, _ = run_here(monkeypatch, capsys, "status", "--config", config)
+        assert code == 0
+        assert "max_topup_day_usd" in out
 
     def test_recorded_decisions_replay_with_all_they_rested_on(self, exposed: World, tmp_path: Path) -> None:
         config = write_config(exposed, tmp_path, edit=bounds(max_order="1", max_trades_hour=2))

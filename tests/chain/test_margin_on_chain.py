@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 from eth_utils.abi import function_signature_to_4byte_selector
-from support import events_of, opened, write_config
+from support import events_of, hedger_nonce, opened, write_config
 
 from bot.app import App
 from bot.chain.contracts import contract
 from bot.core.margin import margin_of
-from bot.core.model import Hold, IntentKind, Mode, OutcomeState, Rebalance, Transfer
+from bot.core.model import Hold, Intent, IntentKind, Mode, OutcomeState, Rebalance, Transfer
 from bot.desk import Tick
 from bot.errors import ConfigError, DataError, OrderRejected
 from bot.localnet.market import Market
 from bot.localnet.node import Log, Receipt
+from bot.localnet.proxy import SEND, FaultProxy
+from bot.localnet.proxy_rules import failing, forwarded, only
 from bot.localnet.world import World
 from bot.ports import TxCall, UnsignedTx
 from bot.replay import replay
@@ -183,6 +185,155 @@ def test_with_an_empty_wallet_it_makes_the_hedge_smaller_and_says_so(
     assert abs(end.snapshot.venue.position.size) < abs(held)
 
 
+def test_a_hedge_that_the_collateral_does_not_bear_begins_with_a_top_up(
+    fresh: World, market: Market, tmp_path: Path
+) -> None:
+    with opened(write_config(fresh, tmp_path, edit=with_margin()), trades=True) as app:
+        leave(fresh, app, "1")
+        decisions = [tick.record.decision for tick in ticks(app)]
+        assert [d.what if isinstance(d, Transfer) else d.kind for d in decisions] == [
+            "approve",
+            "deposit",
+            "rebalance",
+        ]
+        end = app.desk.assess(app.desk.books[0])
+        assert abs(gap(app)) < 0.5
+        assert {row["outcome"] for row in app.ledger.orders("eth")} == {"FILLED"}
+    assert abs(margin_of(end.snapshot.venue).ratio - 9) < Decimal("0.1")
+
+
+def test_an_allowance_is_taken_back_where_the_margin_recovers_before_its_deposit(
+    fresh: World, market: Market, tmp_path: Path
+) -> None:
+    usdc, vault, me = fresh.curie_contract("usdc"), fresh.curie_contract("vault"), fresh.accounts.hedger
+    with opened(write_config(fresh, tmp_path, edit=with_margin(("0", "40"))), trades=True) as app:
+        leave(fresh, app, "7.3")
+        decisions = [app.desk.tick(app.desk.books[0]).record.decision for _ in range(2)]
+        assert [d.what for d in decisions if isinstance(d, Transfer)] == ["approve"]
+        assert usdc.read("allowance", me, vault.address) > 0
+        start = market.spot()
+        for step in range(1, 9):
+            market.advance(fresh.node.timestamp() + STEP_S, start * (1 + Decimal("0.04") * step))
+        done = ticks(app)
+        assert usdc.read("allowance", me, vault.address) == 0
+        rows = app.ledger.orders("eth")
+    moved = [(d.what, d.amount) for t in done if isinstance(d := t.record.decision, Transfer)]
+    assert moved == [("approve", 0)]
+    assert {row["outcome"] for row in rows} == {"FILLED"}
+    assert [row["kind"] for row in rows].count("add_margin") == 0
+
+
+def test_an_unlimited_allowance_from_elsewhere_is_taken_back_once(
+    fresh: World, market: Market, tmp_path: Path
+) -> None:
+    usdc, vault, me = fresh.curie_contract("usdc"), fresh.curie_contract("vault"), fresh.accounts.hedger
+    usdc.send("approve", vault.address, 2**256 - 1, sender=me)
+    with opened(write_config(fresh, tmp_path, edit=with_margin()), trades=True) as app:
+        for _ in range(2):  # the hedge comes first
+            ticks(app)
+        assert usdc.read("allowance", me, vault.address) == 0
+        assert abs(gap(app)) < 0.5
+        kinds = [row["kind"] for row in app.ledger.orders("eth")]
+        assert kinds.count("approve") == 1
+        nonce = hedger_nonce(fresh)
+        ticks(app)
+        assert hedger_nonce(fresh) == nonce
+
+
+def transfers(app: App) -> list[tuple[str, str]]:
+    """Kind and outcome of everything that was meant to move margin, oldest first."""
+    return [(row["kind"], row["outcome"]) for row in app.ledger.orders("eth") if row["kind"] != "trade"]
+
+
+@pytest.mark.parametrize(
+    ("depth", "expected"),
+    [
+        (1, [("approve", "FILLED"), ("add_margin", "FILLED")]),
+        (2, [("approve", "FILLED"), ("add_margin", "DEAD"), ("add_margin", "FILLED")]),
+    ],
+    ids=["the deposit alone", "its allowance too"],
+)
+def test_a_deposit_that_a_reorg_undoes_is_on_chain_once_in_the_end(
+    fresh: World, market: Market, tmp_path: Path, depth: int, expected: list[tuple[str, str]]
+) -> None:
+    node, usdc, me = fresh.node, fresh.curie_contract("usdc"), fresh.accounts.hedger
+    with opened(write_config(fresh, tmp_path, edit=with_margin(("0", "40"))), trades=True) as app:
+        leave(fresh, app, "7")
+        since, before = node.block_number(), usdc.read("balanceOf", me)
+        for _ in range(3):
+            app.desk.tick(app.desk.books[0])
+        (deposit,) = vault_events(fresh, "Deposited", since)
+        assert app.ledger.open_intents(app.account) == ()
+        node.rpc("anvil_reorg", depth, [])
+        assert vault_events(fresh, "Deposited", since) == []
+        assert usdc.read("balanceOf", me) == before
+        undone = app.desk.tick(app.desk.books[0])
+        assert isinstance(undone.record.decision, Hold)
+        left = Decimal(50_000) - Decimal(deposit["amount"]) / 10**6
+        assert undone.record.snapshot.top_up_left_usd == left, "while it is open it counts in full"
+        app.desk.tick(app.desk.books[0])
+        market.set_time(node.timestamp() + 61)  # one that was cancelled is tried again after a minute
+        market.refresh()
+        for _ in range(5):
+            app.desk.tick(app.desk.books[0])
+        assert transfers(app) == expected
+        deposits = vault_events(fresh, "Deposited", since)
+        end = app.desk.assess(app.desk.books[0])
+        assert reconciled(app)
+        assert app.ledger.mode(app.account) is Mode.ACTIVE
+        added = [
+            raw(Decimal(row["intended"]))
+            for row in app.ledger.orders("eth")
+            if (row["kind"], row["outcome"]) == ("add_margin", "FILLED")
+        ]
+    assert [e["amount"] for e in deposits] == added
+    assert len(added) == 1
+    assert before - usdc.read("balanceOf", me) == added[0]
+    assert usdc.read("allowance", me, fresh.curie.vault) == 0
+    assert raw(end.snapshot.top_up_left_usd) == 50_000 * 10**6 - added[0]
+    assert margin_of(end.snapshot.venue).ratio > Decimal("7.5")
+
+
+def test_a_withdrawal_whose_send_is_answered_with_an_error_is_made_once(
+    fresh: World, market: Market, tmp_path: Path
+) -> None:
+    usdc, me = fresh.curie_contract("usdc"), fresh.accounts.hedger
+    with FaultProxy(fresh.url) as proxy:
+
+        def edit(document: Any) -> None:
+            with_margin(withdraw=True)(document)
+            document["chains"]["localnet"].update({"rpc_urls": [proxy.url], "patience_s": "0.2"})
+
+        config = write_config(fresh, tmp_path, edit=edit)
+        with opened(config, trades=True) as app:
+            leave(fresh, app, "13")
+            ticks(app)
+            assert app.ledger.open_intents(app.account) == ()
+        before, since, nonce = usdc.read("balanceOf", me), fresh.node.block_number(), hedger_nonce(fresh)
+        proxy.rule = only(SEND, forwarded(failing("internal error")), times=1)
+        fresh.node.rpc("evm_setAutomine", False)
+        with opened(config, trades=True) as app:
+            first = app.desk.tick(app.desk.books[0])
+            open_ones = app.ledger.open_intents(app.account)
+        assert isinstance(first.record.decision, Transfer)
+        assert first.outcome is not None
+        assert first.outcome.state is OutcomeState.PENDING
+        assert [attempt.state for attempt in open_ones[0].attempts] == ["SIGNED"], (
+            "nobody said that it was taken"
+        )
+        fresh.node.mine()
+        fresh.node.rpc("evm_setAutomine", True)
+        with opened(config, trades=True) as app:
+            for _ in range(3):
+                assert isinstance(app.desk.tick(app.desk.books[0]).record.decision, Hold)
+            assert transfers(app) == [("withdraw_margin", "FILLED")]
+            assert reconciled(app)
+    amount = raw(first.record.decision.amount)
+    assert [e["amount"] for e in vault_events(fresh, "Withdrawn", since)] == [amount]
+    assert usdc.read("balanceOf", me) - before == amount
+    assert hedger_nonce(fresh) == nonce + 1
+
+
 def liquidate(world: World, trader: str) -> None:
     house = world.curie_contract("clearing_house")
     selector = function_signature_to_4byte_selector("liquidate(address,address)")
@@ -291,33 +442,37 @@ def test_the_mandate_allows_exact_amounts_to_the_vault_alone(fresh: World, tmp_p
         return UnsignedTx(fresh.chain_id, 0, call, 300_000, 10**9, 10**9)
 
     allowed = [tx(usdc, "approve", vault.address, limit), tx(vault, "deposit", usdc.address, limit)]
+    allowed.append(tx(usdc, "approve", vault.address, 0))
     withdrawal = tx(vault, "withdraw", usdc.address, limit)
+    meant = Intent("a", "eth", "", "", IntentKind.APPROVE, Decimal(1), Decimal(0), 0, Decimal(2_000))
     for transaction in allowed:
-        mandate.check(transaction)
+        mandate.check(transaction, meant, 0)
         with pytest.raises(OrderRejected, match="is not a contract that may be called"):
-            without.check(transaction)
+            without.check(transaction, meant, 0)
         with pytest.raises(OrderRejected, match="a value of 1 wei"):
-            mandate.check(replace(transaction, call=replace(transaction.call, value=1)))
-    giving.check(withdrawal)
+            mandate.check(replace(transaction, call=replace(transaction.call, value=1)), meant, 0)
+    giving.check(withdrawal, meant, 0)
     with pytest.raises(OrderRejected, match=r"withdraw at .* is not allowed"):
-        mandate.check(withdrawal)
+        mandate.check(withdrawal, meant, 0)
     maker = fresh.accounts.maker
     for transaction in (
         tx(usdc, "approve", vault.address, 2**256 - 1),
         tx(usdc, "approve", vault.address, limit + 1),
-        tx(usdc, "approve", vault.address, 0),
         tx(usdc, "approve", maker, 1),
+        tx(usdc, "approve", maker, 0),
         tx(usdc, "approve", fresh.curie.clearing_house, 1),
         tx(usdc, "transfer", maker, 1),
         tx(contract("erc20", fresh.curie.quote_token), "approve", vault.address, 1),
         tx(vault, "deposit", usdc.address, limit + 1),
+        tx(vault, "deposit", usdc.address, 0),
+        tx(vault, "withdraw", usdc.address, 0),
         tx(vault, "deposit", fresh.curie.quote_token, 1),
         tx(vault, "depositFor", maker, usdc.address, 1),
         tx(vault, "withdraw", usdc.address, limit + 1),
         tx(vault, "withdraw", fresh.curie.quote_token, 1),
     ):
         with pytest.raises(OrderRejected, match=r"^mandate: "):
-            giving.check(transaction)
+            giving.check(transaction, meant, 0)
 
 
 def test_another_token_than_the_vaults_is_refused(fresh: World, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from bot.app import App
-from bot.core.model import Outcome, OutcomeState
+from bot.core.model import Intent, Outcome, OutcomeState
 from bot.errors import OutcomeUnknown
 from bot.ports import UnsignedTx
 
@@ -18,9 +18,9 @@ def signs_anew_when_in_doubt(app: App) -> None:
     sender: Any = app.desk.books[0].sender
     submit = sender.submit
 
-    def again(intent_key: str, transaction: UnsignedTx, now: int) -> None:
+    def again(intent: Intent, transaction: UnsignedTx, now: int) -> None:
         try:
-            submit(intent_key, transaction, now)
+            submit(intent, transaction, now)
         except OutcomeUnknown:
             fresh = sender._signer.sign(replace(transaction, nonce=transaction.nonce + 1))
             sender._client.send(fresh.raw)
@@ -34,11 +34,11 @@ def buries_when_in_doubt(app: App) -> None:
     ledger: Any = app.ledger
     submit = sender.submit
 
-    def bury(intent_key: str, transaction: UnsignedTx, now: int) -> None:
+    def bury(intent: Intent, transaction: UnsignedTx, now: int) -> None:
         try:
-            submit(intent_key, transaction, now)
+            submit(intent, transaction, now)
         except OutcomeUnknown:
-            ledger.bury(intent_key, "the node did not answer", now)
+            ledger.bury(intent.key, "the node did not answer", now)
 
     sender.submit = bury
 

@@ -57,7 +57,7 @@ from bot.ports import (
     UnsignedTx,
 )
 from bot.venues.curie import CurieAddresses, CurieVenue, Settlement
-from bot.venues.curie_rules import TransferBounds
+from bot.venues.curie_rules import OrderBounds, TransferBounds
 from bot.venues.paper import PaperVenue
 
 CHAIN = "localnet"
@@ -212,8 +212,14 @@ def limits(**changes: Any) -> Limits:
         "max_block_age_s": 120,
         "max_vol_age_s": 3600,
         "max_slippage": Decimal("0.005"),
+        "max_bound_gap": Decimal("0.1"),
     }
     return Limits(**(values | changes))
+
+
+def order_bounds(max_order: Decimal = Decimal(60)) -> OrderBounds:
+    """What the mandate allows one order to be, as in the shipped local configuration."""
+    return OrderBounds(max_order, Decimal("0.1"), 120)
 
 
 def fill(size: str = "-2", price: str = "2000", **changes: Any) -> Fill:
@@ -508,7 +514,7 @@ class Rig:
         mandate = Mandate(
             self.chain_id,
             ACCOUNT,
-            self.curie.rules(self.rules.limits.max_order, self.transfers),
+            self.curie.rules(order_bounds(self.rules.limits.max_order), self.transfers),
             5_000_000,
             50 * 10**9,
         )

@@ -28,6 +28,7 @@ from builders import (
     fee_rules,
     limits,
     option,
+    order_bounds,
     receipt,
     rules,
     source,
@@ -118,7 +119,9 @@ class TwoBooks(Rig):
 
     def start(self) -> None:
         super().start()
-        mandate = Mandate(CHAIN_ID, ACCOUNT, self.other_curie.rules(MAX_ORDER), 5_000_000, 50 * 10**9)
+        mandate = Mandate(
+            CHAIN_ID, ACCOUNT, self.other_curie.rules(order_bounds(MAX_ORDER)), 5_000_000, 50 * 10**9
+        )
         sender = Sender(self.client, self.ledger, self.signer, mandate, fee_rules())
         second = replace(
             self.book, name="two", sources=(self.other_source,), venue=self.other_curie, sender=sender

@@ -1,5 +1,7 @@
 """Budgets of an hour and a day: at, below and above each, of one book and of all, and how the ledger adds them up."""
 
+import io
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -26,9 +28,14 @@ from builders import (
 from builders import attempt as signed_attempt
 from builders import receipt as mined_receipt
 from eth_abi.abi import encode
+from rich.console import Console
 
-from bot.core.budgets import Budgets, reserved
-from bot.core.limits import BOOK_CODES, TOTAL_CODES
+from bot import core
+from bot.config.limits import LimitsConfig
+from bot.core.budgets import Budgets, Use, reserved
+from bot.core.decision import budgets_used
+from bot.core.limits import BOOK_CODES, CALM_CODES, TOTAL_CODES
+from bot.core.margin import MarginPolicy
 from bot.core.model import (
     CostPoint,
     Decision,
@@ -42,9 +49,11 @@ from bot.core.model import (
     Spent,
 )
 from bot.core.orders import Order, reserve_price
+from bot.core.protection import Protection
 from bot.core.risk import guard, recheck
 from bot.explain import explained
 from bot.ledger import SqlLedger, open_ledger
+from bot.render import budgets_json, budgets_table
 from bot.replay import replay
 
 D = Decimal
@@ -160,8 +169,66 @@ def test_open_orders_count_in_full() -> None:
     assert (spent.fees_day_usd, spent.gas_day_usd) == (worth / 1000, 51)
 
 
+def test_what_is_left_of_every_budget_that_is_configured_is_told_and_of_no_other() -> None:
+    of_book = Budgets(10, 20, D(1_000), D(2_000), D(30), D(40), D(50))
+    spent = Spent(1, 2, D(300), D(400), D(5), D(6), D(-51))
+    seen = snapshot(spent=spent, spent_in_all=Spent(trades_hour=9), top_up_left_usd=D(400))
+    keep = Protection(MarginPolicy(), D(1_000))
+    by = rules(limits=limits(budgets=of_book, in_all=Budgets(max_trades_hour=8)), margin=keep)
+    told = [(use.whose, use.name, use.used, use.allowed, use.left) for use in budgets_used(seen, by)]
+    assert told == [
+        ("book eth", "max_trades_hour", 1, 10, 9),
+        ("book eth", "max_trades_day", 2, 20, 18),
+        ("book eth", "max_turnover_hour_usd", 300, 1_000, 700),
+        ("book eth", "max_turnover_day_usd", 400, 2_000, 1_600),
+        ("book eth", "max_fees_day_usd", 5, 30, 25),
+        ("book eth", "max_gas_day_usd", 6, 40, 34),
+        ("book eth", "max_loss_day_usd", 51, 50, 0),
+        ("all books", "max_trades_hour", 9, 8, 0),
+        ("book eth", "max_topup_day_usd", 600, 1_000, 400),
+    ]
+    assert budgets_used(seen, rules()) == []
+
+
+def test_budgets_are_shown_to_people_and_to_machines() -> None:
+    found = [
+        Use("book eth", "max_fees_day_usd", D("1234.5"), D(2_000)),
+        Use("all books", "max_trades_day", D(7), D(5)),
+    ]
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(budgets_table(found))
+    lines = [line.split() for line in console.export_text().splitlines()]
+    assert ["book", "eth", "max_fees_day_usd", "1,234.50", "2,000.00", "765.50"] in lines
+    assert ["all", "books", "max_trades_day", "7", "5", "0"] in lines
+    assert budgets_json(found) == [
+        {
+            "whose": "book eth",
+            "budget": "max_fees_day_usd",
+            "used": "1234.5",
+            "allowed": "2000",
+            "left": "765.5",
+        },
+        {"whose": "all books", "budget": "max_trades_day", "used": "7", "allowed": "5", "left": "0"},
+    ]
+
+
 def test_no_two_codes_are_the_same() -> None:
     assert len({*BOOK_CODES, *TOTAL_CODES}) == len(BOOK_CODES) + len(TOTAL_CODES)
+
+
+def test_every_code_in_the_source_of_a_decision_is_known_to_the_configuration() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in Path(core.__file__).parent.glob("*.py"))
+    written = set(re.findall(r'\b(?:Hold|Cap)\(\s*"([A-Z_]+)"', source))
+    assert written >= {"MARGIN", "WOULD_TRANSFER", "ORDER_OPEN", "STALE_VOL", "NO_ROOM"}
+    assert written <= {*BOOK_CODES, *CALM_CODES}
+    limits = LimitsConfig(max_order="1", max_position="1", then=dict.fromkeys(BOOK_CODES, "halt"))
+    assert limits.then.keys() == set(BOOK_CODES)
+
+
+@pytest.mark.parametrize("code", CALM_CODES)
+def test_a_tick_that_holds_because_all_is_well_changes_no_mode(code: str) -> None:
+    with pytest.raises(ValueError, match=f"{code} is no code of these limits"):
+        LimitsConfig(max_order="1", max_position="1", then={code: "halt"})
 
 
 @pytest.fixture
@@ -373,6 +440,29 @@ class TestDesk:
         assert tick.outcome.reason.startswith("NATIVE_RESERVE: the signing account holds 1.0")
         assert (rig.signer.signed, rig.client.sent) == ([], [])
         assert rig.ledger.mode(ACCOUNT) is Mode.HALTED
+
+    def test_the_native_coin_that_an_order_carries_counts_against_the_reserve(self, rig: Rig) -> None:
+        """Its gas at worst is 0.00156 coins, and it carries 0.001."""
+        bounded(rig, min_native=D("0.998"))
+        prepare, decode = rig.curie.prepare, rig.curie.decode
+        carried = {"wei": 10**15}
+
+        def paying(order: Any, state: Any) -> Any:
+            return replace(prepare(order, state), value=carried["wei"])
+
+        rig.curie.prepare = paying  # type: ignore[method-assign]
+        rig.curie.decode = lambda call, state: decode(replace(call, value=0), state)  # type: ignore[method-assign]
+        mandate = rig.sender._mandate
+        rules_ = tuple(replace(rule, max_value_wei=10**15) for rule in mandate.rules)
+        rig.sender._mandate = replace(mandate, rules=rules_)
+        rig.client.call_answers = [native(10**18), native(10**18)]
+        tick = rig.tick()
+        assert tick.outcome is not None
+        assert tick.outcome.reason.startswith("NATIVE_RESERVE: the signing account holds 1.0")
+        carried["wei"] = 0
+        rig.next_block()
+        rig.tick()
+        assert len(rig.signer.signed) == 1
 
 
 def native(wei: int) -> bytes:

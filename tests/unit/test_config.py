@@ -14,7 +14,7 @@ import tomlkit
 from builders import ACCOUNT, KEY, SIGNER
 from pydantic import ValidationError
 
-from bot.app import make_book, make_client, make_limits, make_signer
+from bot.app import make_book, make_client, make_limits, make_signer, order_bounds
 from bot.config import Config, load_config
 from bot.config.chains import KeySigner
 from bot.config.policies import OptimalBandConfig
@@ -25,6 +25,7 @@ from bot.ledger import open_ledger
 from bot.localnet.configuration import fork_config
 from bot.localnet.node import Node
 from bot.share import share
+from bot.venues.curie_rules import OrderBounds
 
 SHIPPED = share("config", "localnet.toml")
 TOKEN = "t0k3n-of-the-operator"
@@ -248,6 +249,7 @@ class TestTogether:
         first = tomllib.loads(SHIPPED.read_text(encoding="utf-8"))["books"][0]
         second = copy.deepcopy(first) | {"name": "second"}
         second["venue"]["base_token"] = ADDRESS
+        del second["margin"]  # the account's is watched by the first
         second |= {name: value for name, value in changes.items() if name == "name"}
         if changes.get("base_token") == "the same":
             changes["base_token"] = first["venue"]["base_token"]
@@ -256,6 +258,16 @@ class TestTogether:
 
     def test_two_books_of_two_markets_are_fine(self, write: Write) -> None:
         assert len(load_config(self.doubled(write)).books) == 2
+
+    def test_one_margin_is_watched_by_one_book(self, write: Write) -> None:
+        """Else one would take out what the other puts in, and take back what the other allows."""
+        first = tomllib.loads(SHIPPED.read_text(encoding="utf-8"))["books"][0]
+        second = copy.deepcopy(first) | {"name": "second"}
+        second["venue"]["base_token"] = ADDRESS
+        told = mistake(write(("books",), [first, second]))
+        assert "the books eth and second watch the margin of one account" in told
+        second["venue"]["vault"] = ADDRESS
+        assert len(load_config(write(("books",), [first, second])).books) == 2
 
     @pytest.mark.parametrize("change", [{"name": "eth"}, {"base_token": "the same"}], ids=["name", "market"])
     def test_two_books_of_one_name_or_market_are_refused(self, write: Write, change: dict[str, str]) -> None:
@@ -481,6 +493,7 @@ CONTRADICTIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         "max_order_usd 250000 is above max_turnover_hour_usd 249999",
     ),
     ({"max_turnover_day_usd": "9"}, {}, "max_order_usd 250000 is above max_turnover_day_usd 9"),
+    ({"max_slippage": "0.02", "max_bound_gap": "0.01"}, {}, "max_slippage 0.02 is above max_bound_gap 0.01"),
     ({"max_order": "0.09"}, {}, "books.0: min_trade 0.1 is above max_order 0.09: nothing could be traded"),
     ({"max_order_usd": "25"}, {}, "max_order_usd 25 of book eth is not above max_gas_usd 25 of the chain"),
     ({"max_gas_day_usd": "24"}, {}, f"of book eth is below max_gas_usd 25 of the chain, {GAS_SENTENCE}"),
@@ -515,15 +528,15 @@ class TestLimits:
         assert told in mistake(path)
 
     def test_every_limit_reaches_the_desk(self, tmp_path: Path) -> None:
-        given = {
+        given: dict[str, Any] = {
             "max_order": "60", "max_position": "300", "max_order_usd": "200000", "max_leverage": "4",
-            "max_gross": "500", "max_net": "20", "min_interval_s": 30, "max_price_move": "0.1",
+            "max_bound_gap": "0.07", "max_gross": "500", "max_net": "20", "min_interval_s": 30, "max_price_move": "0.1",
             "min_native": "0.05", "max_trades_hour": 5, "max_trades_day": 50,
             "max_turnover_hour_usd": "1000000", "max_turnover_day_usd": "3000000",
             "max_fees_day_usd": "3000", "max_gas_day_usd": "100", "max_loss_day_usd": "9000",
         }  # fmt: skip
         document = tomllib.loads(SHIPPED.read_text(encoding="utf-8"))
-        document["books"][0]["limits"] = given | {"then": {"DAILY_LOSS": "halt"}}
+        document["books"][0]["limits"] = given | {"then": {"DAILY_LOSS": "halt"}, "order_ttl_s": 90}
         document["limits"] = {"max_loss_day_usd": "10000", "then": {"TOTAL_DAILY_LOSS": "reduce"}}
         path = tmp_path / "vaultkeel.toml"
         path.write_text(tomlkit.dumps(document), encoding="utf-8")
@@ -538,4 +551,6 @@ class TestLimits:
             book = make_book(
                 config, config.books[0], make_client("a", config.chains["localnet"]), ledger, SIGNER
             )
+        bounds = order_bounds(config.books[0].limits)
+        assert bounds == OrderBounds(Decimal(60), Decimal("0.07"), 90)
         assert book.then == {"DAILY_LOSS": Mode.HALTED, "TOTAL_DAILY_LOSS": Mode.REDUCING}

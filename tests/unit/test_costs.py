@@ -47,6 +47,33 @@ def test_a_side_that_was_not_quoted_is_refused(size: str, curve: tuple[CostPoint
         Costs(COSTS.mark, COSTS.fee_ratio, curve, COSTS.gas_usd, COSTS.lot).average_price(Decimal(size))
 
 
+@pytest.mark.parametrize(
+    ("side", "price", "size"),
+    [
+        (1, "2000", "0"),
+        (1, "1999", "0"),
+        (1, "2001", "2.5"),
+        (1, "2023.6", "59"),
+        (1, "2024", None),
+        (-1, "2000", "0"),
+        (-1, "2001", "0"),
+        (-1, "1999", "2.5"),
+        (-1, "1976.4", "59"),
+        (-1, "1976", None),
+    ],
+)
+def test_the_reach_of_a_price_is_the_size_that_has_it_on_average(
+    side: int, price: str, size: str | None
+) -> None:
+    assert COSTS.reach(side, Decimal(price)) == (None if size is None else Decimal(size))
+
+
+def test_beyond_the_spread_a_price_reaches_nothing() -> None:
+    spread = Costs(COSTS.mark, COSTS.fee_ratio, CURVE, COSTS.gas_usd, COSTS.lot, half_spread=Decimal("0.5"))
+    assert spread.reach(1, Decimal("2000.4")) == 0
+    assert spread.reach(-1, Decimal("1999.6")) == 0
+
+
 @given(st.permutations(CURVE), SIZES)
 def test_the_order_of_the_points_makes_no_difference(curve: list[CostPoint], size: Decimal) -> None:
     shuffled = Costs(COSTS.mark, COSTS.fee_ratio, tuple(curve), COSTS.gas_usd, COSTS.lot)

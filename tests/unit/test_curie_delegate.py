@@ -16,9 +16,11 @@ from builders import (
     CHAIN_ID,
     CURIE,
     KEY,
+    NOW,
     address,
     feed,
     intent,
+    order_bounds,
     position_changed,
     receipt,
     venue_state,
@@ -47,7 +49,7 @@ E18 = 10**18
 TRADER, APPROVALS = address(70), address(71)
 VENUE = CurieVenue("curie-eth", CHAIN, ACCOUNT, CURIE, Decimal("0.001"), Delegation(TRADER, APPROVALS))
 HOUSE = contract("curie_clearing_house", CURIE.clearing_house)
-MANDATE = Mandate(CHAIN_ID, ACCOUNT, VENUE.rules(Decimal(60)), max_gas=5_000_000, max_fee_wei=50 * 10**9)
+MANDATE = Mandate(CHAIN_ID, ACCOUNT, VENUE.rules(order_bounds()), max_gas=5_000_000, max_fee_wei=50 * 10**9)
 NO_SAFE = [Reverted("reverted"), Reverted("reverted")]
 
 
@@ -56,7 +58,8 @@ def order(size: str = "5", position: str = "0") -> TxCall:
 
 
 def checked(data: bytes) -> None:
-    MANDATE.check(UnsignedTx(CHAIN_ID, 3, TxCall(HOUSE.address, data), 10**6, 10**9, 10**9))
+    transaction = UnsignedTx(CHAIN_ID, 3, TxCall(HOUSE.address, data), 10**6, 10**9, 10**9)
+    MANDATE.check(transaction, intent(), NOW)
 
 
 class TestOrders:
@@ -140,11 +143,12 @@ class TestMandate:
         except OrderRejected:
             return
         words = [int.from_bytes(data[place : place + 32], "big") for place in range(4, len(data), 32)]
-        trader, base, sells, exact_input, amount, bound = words[:6]
+        trader, base, sells, exact_input, amount, bound, deadline = words[:7]
         assert (trader, base) == (int(TRADER, 16), int(CURIE.base_token, 16))
         assert sells == exact_input <= 1
         assert 0 < amount <= 60 * E18
-        assert bound > 0
+        assert bound >= amount * 1800 if sells else 0 < bound <= amount * 2200
+        assert deadline <= NOW + 180
 
 
 class TestPrivileges:

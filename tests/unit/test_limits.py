@@ -92,6 +92,42 @@ class TestOrderUsd:
                 assert reserve_usd(decision.size, bound, seen.venue.mark) <= limit
 
 
+class TestBoundGap:
+    """The curve costs 0.4 USD per unit on top of 2000, and a bound is 0.6005 % worse than the quoted price."""
+
+    GAP = D("0.012")
+
+    @pytest.mark.parametrize("side", [1, -1])
+    def test_an_order_is_cut_to_where_its_bound_is_within_the_gap_and_the_rest_follows(
+        self, side: int
+    ) -> None:
+        seen = snapshot(venue=venue_state(curve=CURVE))
+        decision = run(str(side * 55), seen, limits(max_bound_gap=self.GAP))
+        assert isinstance(decision, Rebalance)
+        assert "by the limit of 1.20% between the price traded now and an order's bound" in decision.text
+        assert decision.remaining == side * 55 - decision.size
+        for more, within in (("0", True), ("0.001", False)):
+            bound = price_bound(costs_of(seen), decision.size + side * D(more), D("0.005"))
+            assert (side * (bound / seen.venue.mark - 1) <= self.GAP) is within
+
+    @pytest.mark.parametrize("side", [1, -1])
+    def test_where_no_order_is_within_the_gap_it_holds(self, side: int) -> None:
+        seen = snapshot(venue=venue_state(curve=CURVE, fee_ratio=D("0.009")))
+        assert told(run(str(side * 5), seen, limits(max_bound_gap=self.GAP))) == "BOUND_GAP"
+
+    def test_a_gap_that_the_whole_curve_keeps_cuts_nothing(self) -> None:
+        assert told(run("55", snapshot(venue=venue_state(curve=CURVE)), limits())) == "55"
+
+    @pytest.mark.parametrize("size", ["55", "-55"])
+    def test_an_order_beyond_it_is_not_signed(self, size: str) -> None:
+        seen = snapshot(venue=venue_state(curve=CURVE))
+        hold = recheck(
+            Order(D(size), D(2000), NOW), D(0), EXPOSED, seen, limits(max_bound_gap=self.GAP), Mode.ACTIVE
+        )
+        assert hold is not None
+        assert hold.code == "BOUND_GAP"
+
+
 class TestLeverage:
     """The account is worth 20,000 USD: a leverage of 2 is some 20 units at 2000 USD."""
 
@@ -200,6 +236,11 @@ class TestNativeReserve:
     )
     def test_what_must_stay_stays(self, held: str | None, expected: str) -> None:
         seen = replace(deep(), native=None if held is None else D(held))
+        assert told(run("5", seen, wide(min_native=D("0.05")))) == expected
+
+    @pytest.mark.parametrize(("held", "expected"), [("0.0609", "5"), ("0.0608", "NATIVE_RESERVE")])
+    def test_what_an_order_carries_for_its_keeper_counts_too(self, held: str, expected: str) -> None:
+        seen = replace(deep(keeper_fee=D("0.01")), native=D(held))
         assert told(run("5", seen, wide(min_native=D("0.05")))) == expected
 
     def test_without_a_reserve_nobody_asks(self) -> None:

@@ -112,6 +112,15 @@ def test_funding_alone_uses_up_the_margin_in_a_time_known_in_closed_form() -> No
     assert run.price == pytest.approx(2000.0)
 
 
+def test_a_short_pays_its_funding_on_what_it_is_worth_by_then() -> None:
+    # By then the price is above the mark, so that the funding of the mark alone would be too little.
+    run = margin_runway(venue("-10", "5000"), Strain(1.0, 0.0, 0.001), 0.8)
+    assert run.hours is not None
+    assert run.price is not None
+    lost = 10 * (run.price - 2000) + 0.001 * 10 * run.price * run.hours
+    assert 5000 - lost == pytest.approx(0.0625 * 10 * run.price)
+
+
 @pytest.mark.parametrize(("size", "way"), [("10", -1), ("-10", 1)])
 def test_the_price_alone_reaches_the_liquidation_price_then(size: str, way: int) -> None:
     state = venue(size, "5000")
@@ -197,6 +206,34 @@ def test_each_level_has_its_action(
     action = act(venue("10", equity), wallet, budget)
     assert (action.kind, action.amount_usd) == (kind, Decimal(amount))
     assert action.size == 0
+
+
+def test_what_reaches_the_target_is_moved_however_little_it_is() -> None:
+    assert act(venue("10", "9374.99"), min_transfer_usd=Decimal(5_000)).amount_usd == Decimal("1875.01")
+    assert (
+        act(venue("10", "9374.99"), Decimal(1_875), min_transfer_usd=Decimal(5_000)).kind
+        is MarginKind.NOTHING
+    )
+
+
+BEYOND = MarginPolicy(Decimal(8), Decimal(12), Decimal(20), Decimal(4), "leverage")
+"""A critical leverage that the venue, which asks a sixteenth, doesn't let one reach."""
+
+
+def test_a_critical_leverage_beyond_the_venues_own_is_where_it_liquidates() -> None:
+    for equity, level in (("1250", MarginLevel.WARNING), ("1249", MarginLevel.CRITICAL)):
+        assert margin_action(venue("10", equity), BEYOND, NONE, NONE).level is level
+
+
+@pytest.mark.parametrize("size", ["10", "-10"])
+def test_a_deleveraging_meets_what_other_markets_ask_too(size: str) -> None:
+    state = venue(size, "1700")
+    state = replace(state, margin=replace(state.margin, maintenance=Decimal(1_250 + 500)))
+    action = margin_action(state, BEYOND, NONE, NONE)
+    assert action.kind is MarginKind.DELEVERAGE
+    left = abs(Decimal(size) + action.size) * 2000 * RATIO + 500
+    assert Decimal(1_700) - abs(action.size) * 2000 * Decimal("0.0029") >= left
+    assert abs(action.size) < 1
 
 
 def test_the_level_is_told_whatever_is_done() -> None:

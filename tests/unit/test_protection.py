@@ -17,6 +17,7 @@ from builders import (
     feed,
     intent,
     limits,
+    order_bounds,
     receipt,
     rules,
     snapshot,
@@ -113,7 +114,14 @@ class TestTopUp:
         assert isinstance(done, Transfer)
         assert (done.what, done.amount) == ("deposit", 2_000)
         assert isinstance(does(short("8")), Hold)
-        assert isinstance(does(short("9", allowance=Decimal(2_000))), Hold)
+
+    def test_one_that_was_begun_is_left_where_one_has_just_failed(self) -> None:
+        assert isinstance(does(short("8", allowance=Decimal(2_000)), top_up_failed="V_GTSTBC"), Hold)
+
+    def test_one_that_was_begun_does_not_pass_the_days_budget(self) -> None:
+        done = does(short("8", allowance=Decimal(2_000)), top_up_left_usd=Decimal(1_999))
+        assert isinstance(done, Transfer)
+        assert (done.what, done.amount) == ("approve", 0)
 
     def test_it_comes_before_the_policys_trade_and_in_reduce_only_too(self) -> None:
         assert isinstance(does(short("8"), hedged=False), Rebalance)
@@ -138,13 +146,23 @@ class TestTopUp:
         assert isinstance(held, Hold)
         assert held.code == "PAUSED"
 
+    def test_a_paused_option_market_does_not_hold_it_up(self) -> None:
+        found = seen(short("5"))
+        found = replace(found, sources=(replace(found.sources[0], paused="the option market is paused"),))
+        assert isinstance(decide(found, Mode.ACTIVE, ruled()).decision, Transfer)
+        at_ease = replace(found, venue=short("8"))
+        held = decide(at_ease, Mode.ACTIVE, ruled()).decision
+        assert isinstance(held, Hold)
+        assert held.code == "PAUSED"
+
     def test_after_one_that_failed_the_policy_goes_on_and_a_critical_hedge_shrinks(self) -> None:
         why = "V_GTSTBC"
         assert isinstance(does(short("5"), hedged=False, top_up_failed=why), Rebalance)
         held = does(short("5"), top_up_failed=why)
         assert isinstance(held, Hold)
         assert held.code == "MARGIN"
-        assert "the last top-up failed: V_GTSTBC" in held.text
+        assert "nothing can be added: the last top-up failed: V_GTSTBC" in held.text
+        assert "the wallet has" not in held.text, "it has enough"
         shrunk = does(short("1.5"), top_up_failed=why)
         assert isinstance(shrunk, Rebalance)
         assert shrunk.protects
@@ -181,6 +199,66 @@ class TestTopUp:
         assert again == found
         assert decide(again, Mode.ACTIVE, ruled()) == decided
         assert DECISION.validate_json(DECISION.dump_json(decided.decision)) == decided.decision
+
+
+class TestAllowance:
+    """What is left of an allowance that no deposit uses up."""
+
+    @pytest.mark.parametrize(
+        "venue",
+        [
+            short("9", allowance=Decimal(2_000)),
+            short("8.5", allowance=Decimal(5_000)),
+            short("8", allowance=Decimal(600)),
+            short("8", allowance=Decimal(2**255)),
+            short("8", allowance=Decimal("0.000001")),
+            short("8", allowance=Decimal(2_000), wallet=Decimal(1_999)),
+            short("13", allowance=Decimal(2_000)),
+        ],
+        ids=["recovered", "half recovered", "too little", "unlimited", "dust", "empty wallet", "in excess"],
+    )
+    @pytest.mark.parametrize("mode", [Mode.ACTIVE, Mode.REDUCING])
+    def test_one_that_the_margin_does_not_need_is_taken_back(self, venue: VenueState, mode: Mode) -> None:
+        done = does(venue, mode)
+        assert isinstance(done, Transfer)
+        assert (done.what, done.amount) == ("approve", 0)
+        assert f"may take {venue.allowance:f} USD of the wallet" in done.text
+
+    def test_one_without_a_position_too(self) -> None:
+        venue = venue_state("0", wallet=PLENTY, allowance=Decimal(7))
+        done = decide(seen(venue, hedged=False), Mode.ACTIVE, ruled()).decision
+        assert isinstance(done, Transfer)
+        assert (done.what, done.amount) == ("approve", 0)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"mode": Mode.HALTED},
+            {"paper": True},
+            {"open_order": "some-order"},
+            {"at": NOW + 121},
+            {"top_up_failed": "the approval reverted on chain"},
+            {"by": ruled(replace(KEEP, max_topup_day_usd=Decimal(0))), "top_up_left_usd": Decimal(0)},
+            {"by": ruled(budgets=Budgets(max_gas_day_usd=Decimal(0)), max_order_gas_usd=Decimal(10))},
+        ],
+        ids=["halted", "paper", "open order", "old block", "just failed", "nothing may be moved", "gas"],
+    )
+    def test_not_where_nothing_may_be_sent(self, changes: dict[str, Any]) -> None:
+        assert isinstance(does(short("9", allowance=Decimal(2_000)), **changes), Hold)
+
+    def test_the_venues_pause_keeps_it(self) -> None:
+        assert isinstance(does(short("9", allowance=Decimal(2_000), paused="it is paused")), Hold)
+
+    def test_the_policys_trade_and_a_withdrawal_come_first(self) -> None:
+        assert isinstance(does(short("9", allowance=Decimal(2_000)), hedged=False), Rebalance)
+        done = does(short("13", allowance=Decimal(2_000)), by=ruled(replace(KEEP, withdraw=True)))
+        assert isinstance(done, Transfer)
+        assert done.what == "withdraw"
+
+    def test_one_that_is_wanted_and_can_not_be_used_now_stays(self) -> None:
+        held = does(short("5", allowance=Decimal(2_000), wallet=Decimal(0)))
+        assert isinstance(held, Hold)
+        assert held.code == "MARGIN"
 
 
 def poor(ratio: str, **changes: Any) -> VenueState:
@@ -236,6 +314,22 @@ class TestDeleveraging:
         assert done.size == 10
         assert not done.protects
 
+    @pytest.mark.parametrize("holdings", ["9", "-5"], ids=["too little", "through zero"])
+    def test_a_trade_of_the_policys_own_that_shrinks_it_less_or_turns_it_over_gives_way(
+        self, holdings: str
+    ) -> None:
+        found = replace(seen(poor("1.5")), sources=(source(holdings=(holdings,)),))
+        done = decide(found, Mode.ACTIVE, ruled()).decision
+        assert isinstance(done, Rebalance)
+        assert done.protects
+        assert 1 < done.size < 10
+
+    def test_where_it_is_not_wanted_the_policys_own_may_shrink_a_critical_hedge_less(self) -> None:
+        found = replace(seen(poor("1.2")), sources=(source(holdings=("7",)),))
+        done = decide(found, Mode.ACTIVE, ruled(replace(KEEP, deleverage=False))).decision
+        assert isinstance(done, Rebalance)
+        assert done.size == 3
+
     def test_the_venues_limit_cuts_it_and_the_rest_follows(self) -> None:
         done = does(poor("1.1", max_buy=Decimal(1)))
         assert isinstance(done, Rebalance)
@@ -256,6 +350,92 @@ class TestDeleveraging:
         assert "a trade of -1 would make the hedge -11" in held.text.replace(".0", "")
         bought = replace(found, sources=(source(holdings=("9",)),))
         assert isinstance(decide(bought, Mode.ACTIVE, ruled()).decision, Rebalance)
+
+    def test_it_is_of_the_smallest_order_at_least_so_that_a_slow_market_does_not_make_dust_of_it(
+        self,
+    ) -> None:
+        by = ruled(min_order=Decimal("0.5"))
+        done = does(poor("1.999"), by=by)
+        assert isinstance(done, Rebalance)
+        assert done.size == Decimal("0.5")
+        assert "A trade of +0.5 makes the hedge smaller" in done.text.replace("0.500", "0.5")
+        all_of_it = does(poor("1.999"), by=ruled(min_order=Decimal(11)))
+        assert isinstance(all_of_it, Rebalance)
+        assert all_of_it.size == 10
+
+
+class TestGrowth:
+    """The policy wants the book's ten units sold; what the hedge then asks is 1,250 USD, twice that at critical."""
+
+    def wants(self, equity: str, by: Rules | None = None, *, size: str = "0", **changes: Any) -> Decision:
+        worth = Decimal(equity)
+        margin = Margin(worth, worth, worth, worth, abs(Decimal(size)) * 125, worth)
+        values: dict[str, Any] = {"margin": margin, "wallet": PLENTY, "allowance": Decimal(0)}
+        on_venue = {name: changes.pop(name) for name in ("wallet", "allowance") if name in changes}
+        venue = venue_state(size, **(values | on_venue))
+        return decide(seen(venue, **changes), Mode.ACTIVE, by or ruled()).decision
+
+    @pytest.mark.parametrize(("equity", "trades"), [("2560", True), ("2559", False)])
+    def test_a_hedge_grows_where_the_critical_level_holds_after_its_costs(
+        self, equity: str, trades: bool
+    ) -> None:
+        # Ten units cost a fee of 20 USD and an impact of 40.
+        done = self.wants(equity, wallet=Decimal(0))
+        assert isinstance(done, Rebalance) is trades
+        assert isinstance(done, Rebalance) or (isinstance(done, Hold) and done.code == "MARGIN")
+
+    def test_where_it_does_not_collateral_is_added_first(self) -> None:
+        done = self.wants("1000")
+        assert isinstance(done, Transfer)
+        assert (done.what, done.amount) == ("approve", Decimal("10310") - Decimal("0.04"))
+        assert "towards the target of 9" in done.text
+        then = self.wants("1000", allowance=done.amount)
+        assert isinstance(then, Transfer)
+        assert (then.what, then.amount) == ("deposit", done.amount)
+
+    @pytest.mark.parametrize(
+        ("changes", "says"),
+        [
+            ({"wallet": Decimal(1_500)}, "the wallet has 1500.00 USD"),
+            ({"top_up_left_usd": Decimal(1_500)}, "the budget leaves 1500.00"),
+            ({"top_up_failed": "V_GTSTBC"}, "the last top-up failed: V_GTSTBC"),
+            ({"wallet": None, "allowance": None}, "`vaultkeel propose deposit`"),
+        ],
+        ids=["wallet", "budget", "just failed", "delegate"],
+    )
+    def test_not_where_that_would_not_be_enough(self, changes: dict[str, Any], says: str) -> None:
+        held = self.wants("1000", **changes)
+        assert isinstance(held, Hold)
+        assert held.code == "MARGIN"
+        assert says in held.text
+
+    @pytest.mark.parametrize(("equity", "trades"), [("3060", True), ("3059", False)])
+    def test_what_other_markets_of_the_account_ask_counts_by_a_leverage_too(
+        self, equity: str, trades: bool
+    ) -> None:
+        """At a leverage of 8 the hedge of ten asks 2,500 USD; 500 more are asked elsewhere; 60 are its costs."""
+        levels = (Decimal(2), Decimal(4), Decimal(8), Decimal(1))
+        by = ruled(replace(KEEP, policy=MarginPolicy(*levels, measure="leverage")))
+        worth = Decimal(equity)
+        margin = Margin(worth, worth, worth, worth, Decimal(500), worth)
+        venue = venue_state("0", margin=margin, wallet=Decimal(0), allowance=Decimal(0))
+        assert isinstance(decide(seen(venue), Mode.ACTIVE, by).decision, Rebalance) is trades
+
+    @pytest.mark.parametrize(("equity", "trades"), [("1310", True), ("1309", False)])
+    def test_a_leverage_beyond_the_venues_own_is_bounded_by_it(self, equity: str, trades: bool) -> None:
+        levels = (Decimal(8), Decimal(12), Decimal(20), Decimal(4))
+        by = ruled(replace(KEEP, policy=MarginPolicy(*levels, measure="leverage")))
+        assert isinstance(self.wants(equity, by, wallet=Decimal(0)), Rebalance) is trades
+
+    def test_less_than_the_target_is_added_where_it_bears_the_trade(self) -> None:
+        done = self.wants("1000", wallet=Decimal(1_600))
+        assert isinstance(done, Transfer)
+        assert (done.what, done.amount) == ("approve", 1_600)
+
+    def test_on_paper_it_is_said(self) -> None:
+        held = self.wants("1000", paper=True)
+        assert isinstance(held, Hold)
+        assert held.code == "WOULD_TRANSFER"
 
 
 class TestWithdrawal:
@@ -281,8 +461,27 @@ class TestWithdrawal:
             {"spot": Decimal(2_200)},
             {"hedged": False},
             {"paper": True},
+            {
+                "by": ruled(
+                    replace(KEEP, withdraw=True),
+                    budgets=Budgets(max_gas_day_usd=Decimal(20)),
+                    max_order_gas_usd=Decimal(10),
+                ),
+                "spent": Spent(gas_day_usd=Decimal(11)),
+            },
+            {"by": ruled(replace(KEEP, withdraw=True, max_topup_day_usd=Decimal(0)))},
         ],
-        ids=["reducing", "halted", "not wanted", "open order", "price gap", "trade", "paper"],
+        ids=[
+            "reducing",
+            "halted",
+            "not wanted",
+            "open order",
+            "price gap",
+            "trade",
+            "paper",
+            "gas",
+            "nothing moves",
+        ],
     )
     def test_only_where_all_is_well(self, changes: dict[str, Any]) -> None:
         assert not isinstance(does(short("13"), **({"by": self.GIVES} | changes)), Transfer)
@@ -373,6 +572,18 @@ class TestDesk:
         assert found.spent.turnover_day_usd == found.spent.fees_day_usd == 0
         assert found.spent.gas_day_usd > 0
         assert rig.ledger.live_position(ACCOUNT, CURIE.base_token) == -10
+
+    def test_an_allowance_that_is_left_over_is_taken_back_once(self, rig: Rig) -> None:
+        rig.curie.state = short("9", allowance=Decimal(2_000))
+        rig.client.on_send = lambda raw: happens(rig, raw)
+        done = rig.tick()
+        assert done.outcome is not None
+        assert done.outcome.state is OutcomeState.FILLED
+        assert done.again_in_s == 2
+        rig.next_block()
+        assert isinstance(rig.tick().record.decision, Hold)
+        assert calls(rig) == [("approve", 0)]
+        assert rig.desk.observe(rig.book).top_up_left_usd == 50_000
 
     def test_a_deposit_in_doubt_is_not_made_twice_by_a_restart(self, rig: Rig) -> None:
         rig.curie.state = short("5", allowance=Decimal(5_000))
@@ -504,7 +715,7 @@ class TestVenue:
         venue = CurieVenue("curie-eth", "localnet", ACCOUNT, CURIE, Decimal("0.001"), delegation, SETTLEMENT)
         with pytest.raises(OrderRejected, match=f"this key can't move the margin of {address(70)}"):
             venue.prepare(intent(kind=IntentKind.ADD_MARGIN), venue_state())
-        assert [rule.function for rule in venue.rules(Decimal(1), TransferBounds(Decimal(1)))] == [
+        assert [rule.function for rule in venue.rules(order_bounds(), TransferBounds(Decimal(1)))] == [
             "openPositionFor"
         ]
         assert not any("allowance" in call.name for call in next(venue.read()))

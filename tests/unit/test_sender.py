@@ -57,7 +57,11 @@ def prepared(rig: Rig) -> Prepared:
 def submit(rig: Rig, key: str = "intent-1") -> None:
     """An intent of its own with a signed and sent transaction."""
     rig.ledger.intend(intent(key), rig.ledger.record_tick(decided()))
-    rig.sender.submit(key, rig.sender.unsigned(prepared(rig), USD), NOW)
+    rig.sender.submit(intent(key), unsigned(rig), NOW)
+
+
+def unsigned(rig: Rig, ready: Prepared | None = None) -> UnsignedTx:
+    return rig.sender.unsigned(ready or prepared(rig), intent(), USD, NOW)
 
 
 def the_order(rig: Rig) -> OpenIntent:
@@ -111,9 +115,7 @@ class TestUnsigned:
     def test_a_transaction_says_what_was_prepared_with_the_offered_fees(self, rig: Rig) -> None:
         rig.client.mined_nonce = rig.client.pending_nonce = 9
         ready = prepared(rig)
-        assert rig.sender.unsigned(ready, USD) == UnsignedTx(
-            CHAIN_ID, 9, ready.call, 520_000, 3 * 10**9, 10**9
-        )
+        assert unsigned(rig, ready) == UnsignedTx(CHAIN_ID, 9, ready.call, 520_000, 3 * 10**9, 10**9)
 
     @pytest.mark.parametrize(
         ("offer", "expected"),
@@ -127,12 +129,12 @@ class TestUnsigned:
         self, rig: Rig, offer: tuple[int, int], expected: tuple[int, int]
     ) -> None:
         rig.client.fees = Offer(*offer)
-        transaction = rig.sender.unsigned(prepared(rig), USD)
+        transaction = unsigned(rig)
         assert (transaction.max_fee_wei, transaction.tip_wei) == expected
 
     def test_what_the_mandate_refuses_is_not_even_proposed(self, rig: Rig) -> None:
         with pytest.raises(OrderRejected, match="mandate: a gas limit"):
-            rig.sender.unsigned(replace(prepared(rig), gas=5_000_001), USD)
+            unsigned(rig, replace(prepared(rig), gas=5_000_001))
 
     @pytest.mark.parametrize(
         ("ours", "mined", "pending", "nonce"),
@@ -173,7 +175,7 @@ class TestUnsigned:
         if ours is not None:
             submit_at(rig, ours - 1)
         rig.client.mined_nonce, rig.client.pending_nonce = mined, pending
-        return rig.sender.unsigned(prepared(rig), USD).nonce
+        return unsigned(rig).nonce
 
 
 def submit_at(rig: Rig, nonce: int) -> None:
@@ -207,7 +209,7 @@ class TestSubmitting:
         assert rig.outcomes() == ["PENDING"]
 
     def test_what_the_mandate_refuses_is_neither_signed_nor_committed_nor_sent(self, rig: Rig) -> None:
-        transaction = rig.sender.unsigned(prepared(rig), USD)
+        transaction = unsigned(rig)
         changed = (
             replace(transaction, chain_id=1),
             replace(transaction, gas=10**9),
@@ -215,12 +217,29 @@ class TestSubmitting:
         )
         for forbidden in changed:
             with pytest.raises(OrderRejected, match="mandate"):
-                rig.sender.submit("intent-1", forbidden, NOW)
+                rig.sender.submit(intent(), forbidden, NOW)
         assert (rig.signer.signed, rig.attempts(), rig.client.sent) == ([], [], [])
+
+    @pytest.mark.parametrize(
+        ("held", "enough"), [(520_000 * 3 * 10**9 + 7, True), (520_000 * 3 * 10**9 + 6, False)]
+    )
+    def test_the_account_must_hold_gas_and_value(self, rig: Rig, held: int, enough: bool) -> None:
+        paying = tuple(replace(rule, max_value_wei=7) for rule in rig.sender._mandate.rules)
+        rig.sender._mandate = replace(rig.sender._mandate, rules=paying)
+        rig.client.native_wei = held
+        rig.ledger.intend(intent(), rig.ledger.record_tick(decided()))
+        plain = unsigned(rig)
+        transaction = replace(plain, call=replace(plain.call, value=7))
+        if enough:
+            rig.sender.submit(intent(), transaction, NOW)
+            return
+        with pytest.raises(OrderRejected, match=r"an order may cost 0\.00156\d* of it"):
+            rig.sender.submit(intent(), transaction, NOW)
+        assert rig.signer.signed == []
 
     def test_what_cant_be_committed_is_not_sent(self, rig: Rig) -> None:
         with pytest.raises(TransientError):
-            rig.sender.submit("an intent that nobody knows", rig.sender.unsigned(prepared(rig), USD), NOW)
+            rig.sender.submit(intent("an intent that nobody knows"), unsigned(rig), NOW)
         assert rig.client.sent == []
 
 
@@ -329,7 +348,7 @@ class TestWaiting:
 def test_the_mandates_market_is_the_one_that_is_signed_for(rig: Rig) -> None:
     foreign = replace(prepared(rig).call, to=address(66))
     with pytest.raises(OrderRejected, match=f"{address(66)} is not a contract that may be called"):
-        rig.sender.unsigned(Prepared(foreign, b"", 100_000), USD)
+        unsigned(rig, Prepared(foreign, b"", 100_000))
     assert prepared(rig).call.to == CURIE.clearing_house
 
 
@@ -339,5 +358,5 @@ def test_the_same_nonce_is_never_signed_for_two_orders(rig: Rig) -> None:
     rig.ledger.intend(intent("other", market=address(77)), rig.ledger.record_tick(decided()))
     late: UnsignedTx = replace(rig.signer.signed[0], tip_wei=1)
     with pytest.raises(TransientError, match="is another order's"):
-        rig.sender.submit("other", late, NOW)
+        rig.sender.submit(intent("other"), late, NOW)
     assert len(rig.client.sent) == 1

@@ -22,9 +22,10 @@ from eth_account import Account
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from hexbytes import HexBytes
 
+from bot.chain.mandate import Occasion
 from bot.chain.sender import Mined, Powers
 from bot.core.fees import FeeCap, Offer
-from bot.core.model import AttemptState, Mode, OutcomeState, Purpose
+from bot.core.model import AttemptState, Mode, Outcome, OutcomeState, Purpose
 from bot.errors import OutcomeUnknown, TransientError
 from bot.ports import AttemptRow, OpenIntent
 
@@ -41,7 +42,7 @@ def rig(tmp_path: Path) -> Rig:
     rig = Rig(tmp_path / "vaultkeel.db")
     rig.ledger.intend(intent(), rig.ledger.record_tick(decided()))
     prepared = rig.sender.preflight(rig.curie, rig.curie.prepare(intent(), venue_state()))
-    rig.sender.submit("intent-1", rig.sender.unsigned(prepared, USD), NOW)
+    rig.sender.submit(intent(), rig.sender.unsigned(prepared, intent(), USD, NOW), NOW)
     return rig
 
 
@@ -71,6 +72,43 @@ class TestBumps:
         }
         assert 10 * second.max_fee_wei >= 11 * first.max_fee_wei
         assert 10 * second.tip_wei >= 11 * first.tip_wei
+
+    def test_a_bump_carries_the_same_value(self, tmp_path: Path) -> None:
+        rig = Rig(tmp_path / "paying.db")
+        paying = tuple(replace(rule, max_value_wei=7) for rule in rig.sender._mandate.rules)
+        rig.sender._mandate = replace(rig.sender._mandate, rules=paying)
+        rig.ledger.intend(intent(), rig.ledger.record_tick(decided()))
+        call = replace(rig.curie.prepare(intent(), venue_state()), value=7)
+        transaction = rig.sender.unsigned(rig.sender.preflight(rig.curie, call), intent(), USD, NOW)
+        rig.sender.submit(intent(), transaction, NOW)
+        follow(rig, LATER)
+        assert [decoded(row)["value"] for row in the_order(rig).attempts] == [7, 7]
+
+    def test_a_bump_that_the_mandate_refuses_is_not_signed_and_the_intent_says_so(self, rig: Rig) -> None:
+        rig.sender._mandate = replace(rig.sender._mandate, rules=())
+        assert follow(rig, LATER) is None
+        assert len(the_order(rig).attempts) == 1
+        (row,) = rig.ledger.orders("eth")
+        assert row["outcome"] == "PENDING"
+        assert row["reason"].startswith("it can't be pushed: mandate: ")
+        rig.client.mine(receipt(the_order(rig).attempts[0].hash))
+        rig.ledger.mined(receipt(the_order(rig).attempts[0].hash))
+        rig.ledger.resolve("intent-1", Outcome(OutcomeState.FILLED), Decimal(0), LATER)
+        assert rig.ledger.orders("eth")[0]["reason"] == ""
+
+    def test_an_outcome_is_not_noted_over(self, rig: Rig) -> None:
+        rig.ledger.mined(receipt(the_order(rig).attempts[0].hash))
+        rig.ledger.resolve("intent-1", Outcome(OutcomeState.DEAD, "it reverted"), Decimal(0), LATER)
+        rig.ledger.note("intent-1", "it can't be pushed")
+        assert rig.ledger.orders("eth")[0]["reason"] == "it reverted"
+
+    def test_a_bump_is_held_against_the_price_of_its_decision_at_the_time_of_its_tick(self, rig: Rig) -> None:
+        seen: list[Occasion] = []
+        mandate = rig.sender._mandate
+        told = tuple(replace(rule, check=lambda _, occasion: seen.append(occasion)) for rule in mandate.rules)
+        rig.sender._mandate = replace(mandate, rules=told)
+        follow(rig, LATER)
+        assert seen == [Occasion(0, Decimal(2000), LATER, Decimal(5))]
 
     def test_a_bump_is_committed_before_it_is_sent(self, rig: Rig) -> None:
         seen = []
