@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from bot.book import Book, ChainAccess
 from bot.chain.client import Client, Provider, ProviderRules
 from bot.chain.contracts import contract
-from bot.chain.mandate import Mandate
+from bot.chain.mandate import Mandate, Rule
 from bot.chain.sender import FeeRules, Sender
 from bot.chain.signer.kms import kms_client, signer_from_kms
 from bot.chain.signer.local import keystore_address, signer_from_key, signer_from_keystore
@@ -22,7 +22,6 @@ from bot.config.books import (
     BookConfig,
     ChainlinkConfig,
     ConstantVols,
-    CurieConfig,
     DeribitVols,
     LyraConfig,
     MarginConfig,
@@ -49,6 +48,7 @@ from bot.config.policies import (
     WhalleyWilmottConfig,
     ZakamoulineConfig,
 )
+from bot.config.venues import CurieConfig, GmxConfig
 from bot.core.decision import Rules
 from bot.core.fees import FeeCap
 from bot.core.limits import Limits
@@ -71,8 +71,10 @@ from bot.ledger import SqlLedger, open_ledger
 from bot.options.lyra import LyraAddresses, LyraSource
 from bot.ports import Clock, PerpVenue, PriceFeed, SignedTx, Signer, UnsignedTx, VolSource
 from bot.private import hidden_answer
+from bot.venues.bounds import OrderBounds, TransferBounds
 from bot.venues.curie import CurieAddresses, CurieVenue, Delegation, Settlement
-from bot.venues.curie_rules import OrderBounds, TransferBounds
+from bot.venues.gmx import GmxVenue
+from bot.venues.gmx_market import GmxAddresses, GmxMarket, GmxRules, PriceSource
 from bot.venues.paper import PaperVenue
 from bot.vols.constant import ConstantVol
 from bot.vols.deribit import DeribitVol
@@ -228,14 +230,14 @@ def make_access(client: Client, chain: ChainConfig) -> ChainAccess:
 def make_book(config: Config, book: BookConfig, client: Client, ledger: SqlLedger, signer: Signer) -> Book:
     """One book with its adapters, its mandate and its sender."""
     chain = config.chains[book.venue.chain]
-    curie = make_curie(book.venue, signer.address, watches_margin=book.margin is not None)
-    venue: PerpVenue = curie
+    traded, allowed = make_venue(config, book, signer.address)
+    venue = traded
     if config.mode == "paper":
-        venue = PaperVenue(curie, lambda: ledger.paper_fills(book.name))
+        venue = PaperVenue(traded, lambda: ledger.paper_fills(book.name))
     mandate = Mandate(
         chain_id=chain.chain_id,
         account=signer.address,
-        rules=curie.rules(order_bounds(book.limits), transfer_bounds(book.margin)),
+        rules=allowed,
         max_gas=chain.max_gas,
         max_fee_wei=int(chain.max_fee_gwei * WEI_PER_GWEI),
     )
@@ -350,6 +352,42 @@ def make_source(source: LyraConfig) -> LyraSource:
     """One option source."""
     addresses = LyraAddresses(**{field: getattr(source, field) for field in LyraAddresses.__slots__})
     return LyraSource(source.name, source.chain, addresses)
+
+
+def make_venue(config: Config, book: BookConfig, account: str) -> tuple[PerpVenue, tuple[Rule, ...]]:
+    """Where a book is hedged, traded by `account`, and what the mandate allows there."""
+    orders = order_bounds(book.limits)
+    match book.venue:
+        case CurieConfig():
+            curie = make_curie(book.venue, account, watches_margin=book.margin is not None)
+            return curie, curie.rules(orders, transfer_bounds(book.margin))
+        case GmxConfig():
+            gmx = make_gmx(book.venue, config.chains[book.venue.chain], account)
+            return gmx, gmx.rules(orders, book.venue.max_collateral)
+
+
+def make_gmx(venue: GmxConfig, chain: ChainConfig, account: str) -> GmxVenue:
+    """The configured GMX market, traded by `account` for itself."""
+    named = {field: getattr(venue, field) for field in GmxMarket.__slots__ if hasattr(venue, field)}
+    feeds = {
+        f"{which}_feed": PriceSource(getattr(venue, f"{which}_feed"), getattr(venue, f"{which}_heartbeat_s"))
+        for which in ("index", "long", "short")
+    }
+    return GmxVenue(
+        venue.name,
+        venue.chain,
+        account,
+        GmxAddresses(**{field: getattr(venue, field) for field in GmxAddresses.__slots__}),
+        GmxMarket(**(named | feeds)),
+        venue.lot,
+        GmxRules(
+            leverage=venue.leverage,
+            max_fee_wei=int(chain.max_fee_gwei * WEI_PER_GWEI),
+            returns=venue.returns_collateral,
+            claim_above_usd=venue.claim_above_usd,
+        ),
+        chain.multicall,
+    )
 
 
 def make_curie(venue: CurieConfig, account: str, *, watches_margin: bool = False) -> CurieVenue:

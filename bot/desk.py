@@ -13,7 +13,7 @@ from bot.chain.sender import Mined, Powers
 from bot.core.costs import costs_of
 from bot.core.decision import Decided, decide
 from bot.core.model import (
-    BlockRef,
+    OPEN_OUTCOMES,
     Hold,
     Intent,
     IntentKind,
@@ -42,16 +42,21 @@ from bot.ports import (
 log = structlog.get_logger("vaultkeel.desk")
 
 SOON_S = 2
+CANCEL_AGAIN_S = 30
+"""How long after a refused cancel the next one is tried."""
 MOVES = {
     "approve": IntentKind.APPROVE,
     "deposit": IntentKind.ADD_MARGIN,
     "withdraw": IntentKind.WITHDRAW_MARGIN,
+    "claim": IntentKind.CLAIM,
 }
 DONE = {
     IntentKind.TRADE: "traded",
     IntentKind.APPROVE: "allowed",
     IntentKind.ADD_MARGIN: "deposited",
     IntentKind.WITHDRAW_MARGIN: "withdrawn",
+    IntentKind.CLAIM: "claimed",
+    IntentKind.CANCEL: "of an order that was cancelled on the venue",
 }
 SEVERITY = (Mode.ACTIVE, Mode.REDUCING, Mode.HALTED)
 
@@ -67,6 +72,14 @@ class Tick:
     again_in_s: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An order without an outcome; `outcome` says what the venue tells of it, None where it isn't mined yet."""
+
+    order: OpenIntent
+    outcome: Outcome | None = None
+
+
 class Desk:
     """Runs ticks of its books against the chains."""
 
@@ -78,6 +91,7 @@ class Desk:
         self._observer = Observer(chains, ledger, clock)
         self._clock = clock
         self._reconciled: set[str] = set()
+        self._cancel_tried: dict[str, int] = {}
 
     def tick(self, book: Book) -> Tick:
         """One tick of `book`. Raises a VaultkeelError where something stopped it; nothing is sent after one."""
@@ -121,12 +135,13 @@ class Desk:
             decision=record.decision.kind,
             why=record.decision.text,
         )
+        self._cancel_expired(book, record, tick_id, waiting)
         if isinstance(record.decision, Hold):
             self._escalate(book, record.decision)
             return Tick(tick_id, record, None, None, SOON_S if waiting else None)
         return self._act(book, record, tick_id)
 
-    def _advance(self, book: Book) -> tuple[OpenIntent, ...]:
+    def _advance(self, book: Book) -> tuple[Waiting, ...]:
         """Follows up the book's open orders; returns those of its account that still have no outcome.
 
         On paper they are only watched. On a halted account stored bytes are not sent again and no fee is raised, but an
@@ -140,19 +155,22 @@ class Desk:
                 self.ledger.unconfirm(order.intent.key)
         halted = self.ledger.mode(account) is Mode.HALTED
         powers = Powers(resend=not book.paper and not halted, cancel=not book.paper)
-        waiting: list[OpenIntent] = []
+        waiting: list[Waiting] = []
         orders = self.ledger.open_intents(account)
-        oldest = {order.intent.market: order.intent.key for order in reversed(orders)}
+        placed = [order for order in orders if order.intent.kind is not IntentKind.CANCEL]
+        oldest = {order.intent.market: order.intent.key for order in reversed(placed)}
         # Newest first: a crash in between must not leave a later order alone, which would then be sent again.
         for order in reversed(orders):
-            drop = oldest[order.intent.market] != order.intent.key
+            drop = order in placed and oldest[order.intent.market] != order.intent.key
             if order.intent.book != book.name:
-                waiting.append(order)
+                waiting.append(Waiting(order))
             elif not order.attempts:
                 unsigned = Outcome(OutcomeState.DEAD, "it was never signed")
                 self.ledger.resolve(order.intent.key, unsigned, Decimal(0), self._clock.now())
-            elif self._settle(book, order, self._follow(book, order, replace(powers, drop=drop))) is None:
-                waiting.append(order)
+            else:
+                outcome = self._settle(book, order, self._follow(book, order, replace(powers, drop=drop)))
+                if outcome is None or outcome.state in OPEN_OUTCOMES:
+                    waiting.append(Waiting(order, outcome))
         return tuple(reversed(waiting))
 
     def _follow(self, book: Book, order: OpenIntent, powers: Powers) -> Mined | None:
@@ -160,7 +178,10 @@ class Desk:
         return book.sender.follow(order, powers, self._clock.now(), native_usd)
 
     def _settle(self, book: Book, order: OpenIntent, mined: Mined | None) -> Outcome | None:
-        """Records what became of an order whose nonce is used; None while there is no receipt."""
+        """Records what became of an order whose nonce is used; None while there is no receipt.
+
+        What still waits for an executor is not recorded: the next tick asks again.
+        """
         if mined is None:
             return None
         receipt = mined.receipt
@@ -168,8 +189,11 @@ class Desk:
             outcome = Outcome(OutcomeState.DEAD, "cancelled: a no-op took its nonce")
         else:
             outcome = self._outcome(book, order, receipt)
+        if outcome.state in OPEN_OUTCOMES:
+            log.info("order waits", intent=order.intent.key, tx=receipt.tx_hash, why=outcome.reason)
+            return outcome
         native_usd = self._observer.native_usd(book, order.intent.reference_price)
-        gas_usd = Decimal(receipt.gas_cost_wei) / WEI_PER_NATIVE * native_usd
+        gas_usd = Decimal(receipt.gas_cost_wei + outcome.keeper_wei) / WEI_PER_NATIVE * native_usd
         self.ledger.resolve(order.intent.key, outcome, gas_usd, self._clock.now())
         log.info(
             "order",
@@ -181,9 +205,9 @@ class Desk:
         return outcome
 
     def _outcome(self, book: Book, order: OpenIntent, receipt: Receipt) -> Outcome:
-        """What the venue says of a mined order."""
-        block = BlockRef(book.venue.chain, receipt.block_number, receipt.block_hash, 0, 0)
-        return self._observer.ask(book.venue.chain, block, book.venue.outcome(order.intent, receipt))
+        """What the venue says of a mined order, as far as the chain is deep enough to count."""
+        reader = book.venue.outcome(order.intent, receipt)
+        return self._observer.ask_late(book.venue.chain, book.sender.confirmed, reader)
 
     def _act(self, book: Book, record: Decided, tick_id: int) -> Tick:
         decision = record.decision
@@ -192,15 +216,37 @@ class Desk:
         if not book.paper:
             self._reconcile(book, record.snapshot)
         intent = make_intent(book, record.snapshot, decision)
+        outcome = self._submit(book, record, intent, tick_id)
+        again = next_visit(decision, outcome, record.snapshot.venue.clip_interval_s)
+        return Tick(tick_id, record, outcome, intent.key, again)
+
+    def _submit(self, book: Book, record: Decided, intent: Intent, tick_id: int) -> Outcome:
+        """Commits an intent and places it; what was refused before a signature is DEAD at once."""
         self.ledger.intend(intent, tick_id)
         try:
-            outcome = self._place(book, record, intent)
+            return self._place(book, record, intent)
         except OrderRejected as error:
             outcome = Outcome(OutcomeState.DEAD, str(error))
             self.ledger.resolve(intent.key, outcome, Decimal(0), self._clock.now())
             log.warning("order refused", intent=intent.key, why=str(error))
-        again = next_visit(decision, outcome, record.snapshot.venue.clip_interval_s)
-        return Tick(tick_id, record, outcome, intent.key, again)
+            return outcome
+
+    def _cancel_expired(
+        self, book: Book, record: Decided, tick_id: int, waiting: tuple[Waiting, ...]
+    ) -> None:
+        """Cancels on the venue what waits for its executor for too long, unless that is being done."""
+        now = self._clock.now()
+        being_cancelled = {each.order.intent.parent for each in waiting}
+        for each in waiting:
+            parent, outcome = each.order.intent, each.outcome
+            tried = self._cancel_tried.get(parent.key)
+            if book.paper or outcome is None or not outcome.cancellable or parent.key in being_cancelled:
+                continue
+            if tried is not None and now - tried < CANCEL_AGAIN_S:
+                continue
+            self._cancel_tried[parent.key] = now
+            log.warning("cancelling on the venue", intent=parent.key, why=outcome.reason)
+            self._submit(book, record, make_cancel(book, record.snapshot, parent, outcome.order_id), tick_id)
 
     def _escalate(self, book: Book, hold: Hold) -> None:
         """Moves the account to the mode that the configuration names for a Hold, never to a milder one."""
@@ -225,7 +271,7 @@ class Desk:
     def _must_reconcile(self, book: Book, snapshot: Snapshot) -> bool:
         """Whether it is a run's first tick, or the position is not the one expected: a liquidation is seen at once."""
         found = reconcile.position(self.ledger, book.venue.account, snapshot.venue)
-        return book.name not in self._reconciled or not found.agrees
+        return book.name not in self._reconciled or not found.agrees or bool(snapshot.venue.orders)
 
     def _reconcile(self, book: Book, snapshot: Snapshot) -> None:
         """Nonces and our position are the same in ledger and chain, or a venue event explains why not; Halt otherwise.
@@ -234,6 +280,7 @@ class Desk:
         """
         book.sender.check_nonces()
         now, block = self._clock.now(), primary_block(snapshot.blocks, book.venue.chain)
+        reconcile.refuse_unknown_orders(snapshot.venue)
         found = reconcile.position(self.ledger, book.venue.account, snapshot.venue)
         baseline = reconcile.begin(self.ledger, found, block.number, now)
         if found.agrees:
@@ -286,7 +333,7 @@ class Desk:
 
 def check_same(order: Order, intent: Intent) -> None:
     """OrderRejected where the prepared bytes mean another order than the intent."""
-    meant = Order(intent.size, intent.price_bound, intent.deadline)
+    meant = Order(intent.size, intent.price_bound, None if order.deadline is None else intent.deadline)
     if order != meant:
         raise OrderRejected(f"the prepared call means another order than was decided: {order}, not {meant}")
 
@@ -303,11 +350,8 @@ def make_intent(book: Book, snapshot: Snapshot, decision: Rebalance | Transfer) 
             bound = price_bound(costs_of(snapshot), size, book.rules.limits.max_slippage)
         case Transfer(what=what, amount=amount):
             kind, bound = MOVES[what], Decimal(0)
-    blocks = [block.hash for block in snapshot.blocks]
-    state = f"{book.name}:{blocks}:{snapshot.venue.position.size}:{snapshot.in_flight}:{kind}:0"
-    key = hashlib.sha256(state.encode()).hexdigest()[:24]
     return Intent(
-        key=key,
+        key=key_of(book, snapshot, f"{kind}:0"),
         book=book.name,
         account=book.venue.account,
         market=snapshot.venue.position.market,
@@ -317,6 +361,30 @@ def make_intent(book: Book, snapshot: Snapshot, decision: Rebalance | Transfer) 
         deadline=primary_block(snapshot.blocks, book.venue.chain).timestamp + book.order_ttl_s,
         reference_price=snapshot.venue.mark,
     )
+
+
+def make_cancel(book: Book, snapshot: Snapshot, parent: Intent, order_id: str) -> Intent:
+    """The cancel of an order of ours that waits on the venue under `order_id`."""
+    return Intent(
+        key=key_of(book, snapshot, f"{IntentKind.CANCEL}:{order_id}"),
+        book=book.name,
+        account=book.venue.account,
+        market=parent.market,
+        kind=IntentKind.CANCEL,
+        size=Decimal(0),
+        price_bound=Decimal(0),
+        deadline=primary_block(snapshot.blocks, book.venue.chain).timestamp + book.order_ttl_s,
+        reference_price=snapshot.venue.mark,
+        parent=parent.key,
+        order_id=order_id,
+    )
+
+
+def key_of(book: Book, snapshot: Snapshot, what: str) -> str:
+    """An intent's key, from the blocks that were read, the position on them, and what is meant."""
+    blocks = [block.hash for block in snapshot.blocks]
+    state = f"{book.name}:{blocks}:{snapshot.venue.position.size}:{snapshot.in_flight}:{what}"
+    return hashlib.sha256(state.encode()).hexdigest()[:24]
 
 
 def next_visit(decision: Rebalance | Transfer, outcome: Outcome, clip_interval_s: int) -> int | None:

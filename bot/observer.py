@@ -1,7 +1,7 @@
 """Observe: everything that a decision needs, read at one pinned block per chain."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ from bot.chain.reads import drive, look
 from bot.core.model import BlockRef, IntentKind, OptionPosition, Snapshot, SourceState, VolsUsed
 from bot.core.units import from_raw
 from bot.errors import ConfigError, DataError, TransientError
-from bot.ports import Clock, Ledger, Reader, VolSource, primary_block
+from bot.ports import Call, Clock, Ledger, LogQuery, Reader, VolSource, primary_block
 from bot.pricing.surface import Surface
 from bot.spending import accounted
 
@@ -40,6 +40,15 @@ class Observer:
         access = self._chains[chain]
         answer: T = drive(access.client, access.multicall, block, [reader], access.call_gas)[0]
         return answer
+
+    def ask_late(self, chain: str, block: Callable[[], BlockRef], reader: Reader[T]) -> T:
+        """What one reader returns at a block that is asked for only where the reader reads anything."""
+        try:
+            first = next(reader)
+        except StopIteration as done:
+            known: T = done.value
+            return known
+        return self.ask(chain, block(), resumed(first, reader))
 
     def observe(self, book: Book) -> Snapshot:
         """Everything that a decision of `book` needs, at one block hash per chain."""
@@ -93,6 +102,7 @@ class Observer:
             top_up_left_usd=left,
             top_up_failed=failed,
         )
+        snapshot = replace(snapshot, refusals=None if book.paper else self._ledger.refusals(book.name))
         return accounted(self._ledger, book, snapshot, open_orders)
 
     def _top_ups(self, book: Book) -> tuple[Decimal, str]:
@@ -152,6 +162,16 @@ class Observer:
                 f"chains.{chain}.instance: the node runs another local chain than {access.instance}"
             )
         return head
+
+
+def resumed(asked: Sequence[Call | LogQuery], reader: Reader[T]) -> Reader[T]:
+    """A reader that was begun, from its first question on."""
+    try:
+        while True:
+            asked = reader.send((yield asked))
+    except StopIteration as done:
+        answer: T = done.value
+        return answer
 
 
 def with_vols(

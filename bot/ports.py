@@ -20,7 +20,9 @@ from bot.core.model import (
     LastTrade,
     Mode,
     Outcome,
+    Refusals,
     SequencerState,
+    Settled,
     Snapshot,
     SourceState,
     Spent,
@@ -83,6 +85,7 @@ class EventLog:
     log: Log
     tx_hash: str
     block_number: int
+    block_hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +289,10 @@ class PerpVenue(Protocol):
         ...
 
     def outcome(self, intent: Intent, receipt: Receipt) -> Reader[Outcome]:
-        """What became of `intent`, from its mined transaction."""
+        """What became of `intent`, from its mined transaction and whatever followed it on the venue.
+
+        PENDING where an executor has still to act; it is asked again then.
+        """
         ...
 
     def outside_changes(self, from_block: int, known: frozenset[str]) -> Reader[tuple[OutsideChange, ...]]:
@@ -330,10 +336,11 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class OpenIntent:
-    """An intent whose outcome is not known yet, with its attempts, oldest first."""
+    """An intent with its attempts, oldest first. `settled` is the executor's transaction where that decided it."""
 
     intent: Intent
     attempts: tuple[AttemptRow, ...]
+    settled: Settled | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,6 +379,10 @@ class Ledger(Protocol):
 
         The second is why its newest attempt came to nothing, "" where it did not or was more than a minute ago.
         """
+        ...
+
+    def refusals(self, book: str) -> Refusals | None:
+        """The book's newest orders in a row that their executor cancelled; None where the newest one was not."""
         ...
 
     def last_trade(self, book: str, *, paper: bool) -> LastTrade | None:
@@ -459,7 +470,10 @@ class Ledger(Protocol):
         ...
 
     def last_mined_block(self, account: str) -> int:
-        """The highest block with a transaction of `account` in it that the ledger knows; 0 where there is none."""
+        """The highest block known to hold a transaction of `account`, or one that settled an order of it.
+
+        0 where there is none.
+        """
         ...
 
     def paper_fills(self, book: str) -> tuple[Fill, ...]:

@@ -38,6 +38,15 @@ def position(ledger: Ledger, account: str, state: VenueState) -> Position:
     return Position(account, state.account, market, expected, state.position.size)
 
 
+def refuse_unknown_orders(state: VenueState) -> None:
+    """Halt where an order waits on the venue while the ledger has none that is open: somebody else placed it."""
+    if state.orders:
+        raise Halt(
+            f"{state.name} has {len(state.orders)} waiting order(s) of {state.account} that the ledger doesn't know, "
+            f"the first is {state.orders[0].text} ({state.orders[0].id}): find out who placed it and cancel it there"
+        )
+
+
 def begin(ledger: Ledger, found: Position, block: int, at: int) -> Baseline:
     """The baseline, made at the first reconciliation of an empty account. Halt where there is a position already."""
     baseline = ledger.baseline(found.account, found.market)

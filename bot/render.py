@@ -138,9 +138,30 @@ def venue_table(snapshot: Snapshot) -> RenderableType:
         ("closing all now would leave", f"${margin.exit_value:,.2f}"),
         ("funding a long pays", f"{venue.funding_per_hour * 24:+.4%} per day"),
         ("one order may buy / sell", f"{venue.max_buy:,.1f} / {venue.max_sell:,.1f} {snapshot.underlying}"),
+        *collateral_rows(snapshot),
     ):
         table.add_row(name, value)
     return table
+
+
+def collateral_rows(snapshot: Snapshot) -> list[tuple[str, str]]:
+    """Where each order brings its own collateral: what there is of it, and what the venue may take.
+
+    An order that brings more than that is preceded by an approval of exactly its amount, which `once` and `run` send.
+    """
+    venue = snapshot.venue
+    if venue.collateral is None:
+        return []
+    allowed = f"{venue.allowance or 0:,.2f}"
+    return [
+        ("delta of the margin itself", f"{venue.margin_delta:+,.4f} {snapshot.underlying}"),
+        ("collateral in the wallet", f"{venue.wallet or 0:,.2f}"),
+        (
+            "allowed to the venue",
+            f"{allowed}; `vaultkeel once` or `run` approves exactly what an order brings",
+        ),
+        ("orders that wait there", str(len(venue.orders))),
+    ]
 
 
 def privileges_line(privileges: Privileges | None) -> RenderableType:

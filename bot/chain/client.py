@@ -73,6 +73,14 @@ class Client:
         self.newest = self._retrying(lambda: self._agreed(self._pool.several(self._latest, everyone=True)))
         return self.newest
 
+    def confirmed(self, depth: int) -> BlockRef:
+        """The block at this depth (1 = the head), as a quorum has it."""
+        head = self.head()
+        if depth <= 1:
+            return head
+        number = hex(max(head.number - depth + 1, 0))
+        return self._retrying(lambda: self._agreed(self._pool.several(lambda p: p.block(self.chain, number))))
+
     def opening(self, addresses: Sequence[str]) -> tuple[int, BlockRef, dict[str, bool]]:
         """Chain id, latest block, and which addresses hold code, in one round trip to each provider."""
         return self._retrying(lambda: self._opening(addresses))
@@ -187,7 +195,7 @@ class Client:
         def ask(provider: Provider) -> list[EventLog]:
             found = provider.request("eth_getLogs", [wanted])
             with provider.expecting("eth_getLogs"):
-                return [EventLog(as_log(e), e["transactionHash"], int(e["blockNumber"], 16)) for e in found]
+                return [as_event(event) for event in found]
 
         return self._first(ask)
 
@@ -288,6 +296,13 @@ class Client:
 
     def _disagreement(self, one: Provider, other: Provider, what: str) -> DataError:
         return DataError(f"{self.chain}: {one.name} and {other.name} disagree on {what}")
+
+
+def as_event(found: dict[str, Any]) -> EventLog:
+    """One event as eth_getLogs answers it."""
+    return EventLog(
+        as_log(found), found["transactionHash"], int(found["blockNumber"], 16), found["blockHash"]
+    )
 
 
 def _as_call(account: str, call: TxCall) -> dict[str, str]:

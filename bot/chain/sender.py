@@ -16,7 +16,7 @@ from hexbytes import HexBytes
 from bot.chain.client import Client, RevertError
 from bot.chain.mandate import CANCEL_GAS, Mandate
 from bot.core.fees import FeeCap, Offer, bumped, within
-from bot.core.model import AttemptState, Intent, Purpose
+from bot.core.model import AttemptState, BlockRef, Intent, Purpose
 from bot.core.units import from_raw
 from bot.errors import Halt, OrderRejected, OutcomeUnknown, TransientError
 from bot.ports import AttemptRow, Ledger, OpenIntent, PerpVenue, Receipt, Signer, TxCall, UnsignedTx
@@ -190,17 +190,29 @@ class Sender:
                 return mined
             time.sleep(POLL_S)
 
+    def confirmed(self) -> BlockRef:
+        """The newest block that is deep enough for what it shows to count."""
+        return self._client.confirmed(self._fees.confirmations)
+
     def undone(self, order: OpenIntent) -> bool:
-        """Whether a reorg took the block away that an order's outcome came from. Notes blocks that are final now."""
+        """Whether a reorg took a block away that an order's outcome came from. Notes blocks that are final now."""
         for attempt in order.attempts:
             if attempt.state not in (AttemptState.MINED_OK, AttemptState.REVERTED):
                 continue
-            found = self._client.receipt(attempt.hash)
-            if found is None or found[0].block_hash != attempt.block_hash:
+            decisive = [(attempt.hash, attempt.block_hash)]
+            if order.settled is not None:
+                decisive.append((order.settled.tx_hash, order.settled.block_hash))
+            depths = [self._depth(tx_hash, block_hash) for tx_hash, block_hash in decisive]
+            if None in depths:
                 return True
-            if found[1] >= self._fees.finality:
+            if min(depth or 0 for depth in depths) >= self._fees.finality:
                 self._ledger.finalise(attempt.hash)
         return False
+
+    def _depth(self, tx_hash: str, block_hash: str | None) -> int | None:
+        """How deep a transaction is in the block that we saw it in; None where it isn't there any more."""
+        found = self._client.receipt(tx_hash)
+        return None if found is None or found[0].block_hash != block_hash else found[1]
 
     def _push(self, order: OpenIntent, powers: Powers, now: int, native_usd: Decimal) -> None:
         last = order.attempts[-1]

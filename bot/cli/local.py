@@ -5,7 +5,7 @@ time of `status` and `run`.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -23,6 +23,10 @@ def demo(
     out: Annotated[Path, typer.Option(help="Where the ledger, the picture and the report go.")] = Path(
         "demo-out"
     ),
+    venue: Annotated[
+        Literal["curie", "gmx"],
+        typer.Option(help="Where it is hedged: the real Curie contracts, or a stand-in of GMX v2."),
+    ] = "curie",
     as_json: Json = False,
 ) -> None:
     """Hedges a real option vault on a local chain, on simulated time, and reports how well."""
@@ -30,7 +34,7 @@ def demo(
     from bot.simulate.report import write_report
 
     set_up_logs(as_json=False, level="error")
-    plan = Plan(hours, step_minutes, seed, out.resolve())
+    plan = Plan(hours, step_minutes, seed, out.resolve(), venue)
     columns = (
         BarColumn(bar_width=8),
         MofNCompleteColumn(),

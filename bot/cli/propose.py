@@ -18,6 +18,7 @@ from bot.cli.shared import DEFAULT_CONFIG, ConfigFile, Json, amount, show
 from bot.config import Config, load_config
 from bot.config.books import BookConfig
 from bot.config.fields import Address
+from bot.config.venues import CurieConfig
 from bot.core.model import BlockRef
 from bot.errors import ConfigError, OrderRejected
 from bot.log import set_up_logs
@@ -100,8 +101,12 @@ class Account:
     """The account that a book trades, as the owners of a Safe decide about it."""
 
     def __init__(self, config: Config, book: BookConfig, safe: str) -> None:
+        if not isinstance(book.venue, CurieConfig):
+            raise ConfigError(
+                f"{book.venue.name}: what owners propose is written for Curie's vault and delegates alone"
+            )
         self._config = config
-        self._book = book
+        self._venue = book.venue
         self.safe = safe
 
     def delegate(self, given: str | None) -> str:
@@ -110,7 +115,7 @@ class Account:
 
     def custody(self) -> CurieCustody:
         """The account that is traded."""
-        venue = self._book.venue
+        venue = self._venue
         account = venue.trader or make_signer(self._config, signs=False).address
         approvals = venue.delegate_approval
         return CurieCustody(
@@ -121,7 +126,7 @@ class Account:
 
     def write(self, reader: Reader[Proposal], out: Path, *, as_json: bool) -> None:
         """Checks the proposal on the chain, writes it and shows it."""
-        name = self._book.venue.chain
+        name = self._venue.chain
         chain = self._config.chains[name]
         client = make_client(name, chain)
         head = self._opening(client, chain.chain_id)
@@ -150,7 +155,7 @@ class Account:
 
     def _opening(self, client: Client, chain_id: int) -> BlockRef:
         """The head of the configured chain, with contracts at every address that is named."""
-        venue = self._book.venue
+        venue = self._venue
         named = {"--safe": self.safe, f"{venue.name}.vault": venue.vault}
         if venue.delegate_approval is not None:
             named[f"{venue.name}.delegate_approval"] = venue.delegate_approval

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_v
 from bot.config.fields import Address, Amount, FilePath, Model, NotNegative, Positive, WebUrl, Whole
 from bot.config.limits import LimitsConfig
 from bot.config.policies import PolicyConfig
+from bot.config.venues import VenueConfig
 from bot.core.margin import MarginPolicy
 from bot.core.protection import Protection
 from bot.core.target import Numeraire
@@ -28,38 +29,6 @@ class LyraConfig(Model):
     pool_hedger: Address
     base_asset: Address
     exchange_adapter: Address
-
-
-class CurieConfig(Model):
-    """A Perpetual Protocol v2 market as the hedging venue. `lot` in units of the underlying.
-
-    With a `trader` the signer trades that account's position, as its delegate; `delegate_approval` is the contract that
-    holds the approval. `settlement_token` is what the vault keeps collateral in, for books that watch their margin.
-    """
-
-    kind: Literal["curie"]
-    name: str
-    chain: str
-    clearing_house: Address
-    clearing_house_config: Address
-    account_balance: Address
-    exchange: Address
-    vault: Address
-    market_registry: Address
-    quoter: Address
-    base_token: Address
-    pool: Address
-    lot: Positive = Decimal("0.001")
-    trader: Address | None = None
-    delegate_approval: Address | None = None
-    settlement_token: Address | None = None
-    settlement_decimals: Whole = 6
-
-    @model_validator(mode="after")
-    def _whole_delegation(self) -> "CurieConfig":
-        if (self.trader is None) != (self.delegate_approval is None):
-            raise ValueError("trader and delegate_approval belong together: give both, or neither")
-        return self
 
 
 class VaultVols(Model):
@@ -183,7 +152,7 @@ class BookConfig(Model):
     vols: Annotated[VolsConfig, Field(discriminator="kind")] = VaultVols(kind="vault")
     target: TargetConfig
     doubts: DoubtsConfig = DoubtsConfig()
-    venue: CurieConfig
+    venue: VenueConfig
     policy: Annotated[PolicyConfig, Field(discriminator="kind"), BeforeValidator(_with_kind)]
     limits: LimitsConfig
     feeds: tuple[ChainlinkConfig, ...] = ()

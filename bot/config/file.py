@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from bot.config.books import BookConfig, ChainlinkConfig, CurieConfig, LyraConfig
+from bot.config.books import BookConfig
 from bot.config.chains import ChainConfig, SignerConfig
 from bot.config.fields import FilePath, Model, NotNegative, Whole
 from bot.config.limits import TotalLimitsConfig, check_gas
 from bot.errors import ConfigError
 
-UNIONS = ("signer", "policy", "vols")
+UNIONS = ("signer", "policy", "vols", "venue")
 """Fields that are one of several kinds."""
 
 
@@ -44,12 +44,7 @@ class Config(Model):
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
         for book in self.books:
-            parts: tuple[LyraConfig | CurieConfig | ChainlinkConfig, ...] = (
-                *book.sources,
-                book.venue,
-                *book.feeds,
-            )
-            for part in parts:
+            for part in (*book.sources, book.venue, *book.feeds):
                 if (part.chain or book.venue.chain) not in self.chains:
                     raise ValueError(f"{part.name}: chain {part.chain!r} is not under [chains]")
             if len({feed.name for feed in book.feeds}) < len(book.feeds):
@@ -59,7 +54,7 @@ class Config(Model):
             check_gas(self.limits, "all books", gas)
             book.limits.check_within(self.limits, book.name)
         names = [book.name for book in self.books]
-        markets = [(book.venue.chain, book.venue.base_token) for book in self.books]
+        markets = [(book.venue.chain, book.venue.market_address) for book in self.books]
         if len(set(names)) < len(names) or len(set(markets)) < len(markets):
             raise ValueError("two books share a name or a market of the venue")
         if len({book.venue.chain for book in self.books}) > 1:
@@ -71,7 +66,7 @@ class Config(Model):
         watchers: dict[str, str] = {}
         for book in self.books:
             if book.margin is not None:
-                other = watchers.setdefault(book.venue.vault, book.name)
+                other = watchers.setdefault(book.venue.taker_of_collateral, book.name)
                 if other != book.name:
                     raise ValueError(
                         f"the books {other} and {book.name} watch the margin of one account: leave it to one of them"

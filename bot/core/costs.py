@@ -119,6 +119,7 @@ def costs_of(snapshot: Snapshot) -> Costs:
     """The costs that a snapshot brought."""
     venue = snapshot.venue
     gas_native = Decimal(venue.order_gas) * Decimal(snapshot.gas_price_wei) / WEI_PER_NATIVE
+    keeper_native = Decimal(venue.keeper_gas) * Decimal(snapshot.gas_price_wei) / WEI_PER_NATIVE
     return Costs(
         mark=venue.mark,
         fee_ratio=venue.fee_ratio,
@@ -126,6 +127,6 @@ def costs_of(snapshot: Snapshot) -> Costs:
         gas_usd=gas_native * snapshot.native_usd,
         lot=venue.lot,
         half_spread=venue.half_spread,
-        keeper_usd=venue.keeper_fee * snapshot.native_usd,
+        keeper_usd=keeper_native * snapshot.native_usd,
         funding_per_year=venue.funding_per_hour * HOURS_PER_YEAR * venue.mark,
     )

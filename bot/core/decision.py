@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from bot import __version__
 from bot.core.budgets import Use, accounts, uses
+from bot.core.collateral import provide
 from bot.core.exposure import measure
 from bot.core.greeks import price_book
 from bot.core.limits import Limits
@@ -57,6 +58,7 @@ def decide(snapshot: Snapshot, mode: Mode, rules: Rules) -> Decided:
     decision = guard(wanted, exposure, snapshot, rules.limits, mode)
     if rules.margin is not None:
         decision = protect(decision, exposure, snapshot, rules.limits, rules.margin, mode)
+    decision = provide(decision, snapshot, mode, rules.limits.max_order)
     wake = wake_of(snapshot, priced, exposure, rules.target, decision)
     return Decided(snapshot, mode, exposure, decision, wake, rules.digest)
 

@@ -15,14 +15,16 @@ DELTA, GAMMA, VANNA = (SUMMED.index(name) for name in ("delta", "gamma", "vanna"
 
 
 def measure(snapshot: Snapshot, priced: Sequence[Priced], target: Target, doubts: Doubts) -> Exposure:
-    """The exposure of a snapshot whose sources are `priced` (`price_book`); perps are added one for one."""
+    """The exposure of a snapshot whose sources are `priced` (`price_book`).
+
+    Perps are added one for one, with the delta that their margin has of its own."""
     sums = dict(
         zip(SUMMED, sum((p.values.sum(axis=1) for p in priced), np.zeros(len(SUMMED))).tolist(), strict=True)
     )
     options = sums["delta"]
     holdings = float(sum((h.size for source in snapshot.sources for h in source.holdings), Decimal(0)))
     hedged = float(hedged_holdings(snapshot, target))
-    perps = float(snapshot.venue.position.size)
+    perps = float(snapshot.venue.position.size + snapshot.venue.margin_delta)
     vol, years = pace(priced)
     bounds = doubts_of(snapshot, priced, vol, doubts)
     *certain, flight = bounds

@@ -10,7 +10,7 @@ from bot.core.orders import Cap, bound_factor, reserve_price
 
 CALM_CODES = ("INSIDE_BAND", "BELOW_MIN_TRADE", "NOT_DUE")
 """Reasons for holding that say that all is well."""
-MODE_CODES = ("HALTED", "REDUCING", "ORDER_OPEN")
+MODE_CODES = ("HALTED", "REDUCING", "ORDER_OPEN", "CANCELLED")
 INPUT_CODES = (
     "PAUSED",
     "SEQUENCER",
@@ -32,7 +32,7 @@ ORDER_CODES = (
     "GROSS",
     "NET",
 )
-MARGIN_CODES = ("MARGIN", "WOULD_TRANSFER")
+MARGIN_CODES = ("MARGIN", "WOULD_TRANSFER", "COLLATERAL")
 BOOK_CODES = (*MODE_CODES, *INPUT_CODES, *ORDER_CODES, *MARGIN_CODES, *BUDGET_CODES)
 """Every reason of a book's own for which a tick holds although something is wanted, or wrong."""
 TOTAL_CODES = tuple(TOTAL + code for code in BUDGET_CODES)
@@ -122,6 +122,8 @@ def leverage_cap(side: int, bound: Decimal, snapshot: Snapshot, max_leverage: De
     """
     venue = snapshot.venue
     ahead, value = side * venue.position.size, venue.margin.account_value
+    if venue.collateral is not None:  # an order brings its own from the wallet
+        value += (venue.wallet or Decimal(0)) * venue.collateral.price
     cost = abs(bound - venue.mark)
     room = (max_leverage * value / venue.mark - ahead) / (1 + max_leverage * cost / venue.mark)
     name = f"the leverage limit of {max_leverage:f} on an account value of {value:.2f} USD"

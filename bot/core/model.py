@@ -138,6 +138,30 @@ class Privileges:
 
 
 @dataclass(frozen=True, slots=True)
+class PendingOrder:
+    """An order that waits on the venue for its executor. `id` is the venue's own name for it."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCollateral:
+    """How collateral moves where every order brings its own, from the wallet, and takes its share back.
+
+    `leverage` is notional ÷ collateral to aim at, `price` the collateral token's in USD. Where `returns` is set, what a
+    shrinking position no longer needs is taken out with the order. `claimable_usd` waits to be claimed, which pays
+    above `claim_above_usd`.
+    """
+
+    leverage: Decimal
+    price: Decimal
+    returns: bool = True
+    claimable_usd: Decimal = Decimal(0)
+    claim_above_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class VenueState:
     """The perps venue as one block shows it. `account` is whose position and money these are.
 
@@ -145,10 +169,13 @@ class VenueState:
     notional. `funding_per_hour` is the fraction of notional that a long pays per hour; `pending_funding` is in USD and
     positive where this position pays. `max_buy` and `max_sell` are the sizes (both ≥ 0) that one order may have.
     `order_gas` is the gas units that an order is reckoned with, the margin ratios are fractions of notional.
-    `half_spread` is USD per unit between the mark and the best price of either side; `keeper_fee` is what an order pays
-    its executor, in the chain's own coin. `privileges` is None where a venue can't say. `paused` says in a sentence
-    that nothing can be traded, "" where it can. `wallet` is what the signer's wallet holds of the settlement token and
+    `half_spread` is USD per unit between the mark and the best price of either side; `keeper_gas` is the gas units that
+    an order pays its executor for. `privileges` is None where a venue can't say. `paused` says in a sentence that
+    nothing can be traded, "" where it can. `wallet` is what the signer's wallet holds of the settlement token and
     `allowance` what the venue may take of it: None where no margin is watched, or the signer can't deposit.
+    `margin_delta` is the margin's own delta, in units of the underlying: collateral kept in it, and profit or loss that
+    is fixed in it. `orders` wait for their executor. `collateral` is None where orders draw on what was deposited.
+    A position smaller than `min_position_usd`, or with less collateral than `min_collateral_usd`, is not left open.
     """
 
     name: str
@@ -169,11 +196,16 @@ class VenueState:
     initial_ratio: Decimal
     maintenance_ratio: Decimal
     half_spread: Decimal = Decimal(0)
-    keeper_fee: Decimal = Decimal(0)
+    keeper_gas: int = 0
     privileges: Privileges | None = None
     paused: str = ""
     wallet: Decimal | None = None
     allowance: Decimal | None = None
+    margin_delta: Decimal = Decimal(0)
+    orders: tuple[PendingOrder, ...] = ()
+    collateral: OrderCollateral | None = None
+    min_position_usd: Decimal = Decimal(0)
+    min_collateral_usd: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +283,15 @@ NOTHING_SPENT = Spent()
 
 
 @dataclass(frozen=True, slots=True)
+class Refusals:
+    """How many of the newest orders in a row their executor cancelled, the last one at Unix second `at`, and why."""
+
+    count: int
+    at: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything a decision used, at one block hash per chain.
 
@@ -261,7 +302,8 @@ class Snapshot:
     gas coin, None where it wasn't asked. `before` is what the book's last tick saw, `change_usd` the book's change of
     value since then. `spent` is this book's, `spent_in_all` that of all books. On `paper` recorded orders are done.
     `top_up_left_usd` is what may still be added to the margin today, `top_up_failed` why the last attempt at it came to
-    nothing, "" where it did not or was long ago.
+    nothing, "" where it did not or was long ago. `refusals` is None where the book's newest order was not cancelled by
+    its executor.
     """
 
     book: str
@@ -288,6 +330,7 @@ class Snapshot:
     spent_in_all: Spent = NOTHING_SPENT
     top_up_left_usd: Decimal = Decimal(0)
     top_up_failed: str = ""
+    refusals: Refusals | None = None
 
     @property
     def prices(self) -> Prices:
@@ -450,7 +493,7 @@ class Transfer:
     An approval of 0 takes back what was allowed.
     """
 
-    what: Literal["approve", "deposit", "withdraw"]
+    what: Literal["approve", "deposit", "withdraw", "claim"]
     amount: Decimal
     text: str
     arithmetic: dict[str, str] = field(default_factory=dict)
@@ -476,6 +519,8 @@ class IntentKind(StrEnum):
     APPROVE = "approve"
     ADD_MARGIN = "add_margin"
     WITHDRAW_MARGIN = "withdraw_margin"
+    CLAIM = "claim"
+    CANCEL = "cancel"
 
 
 class AttemptState(StrEnum):
@@ -523,7 +568,8 @@ class Intent:
 
     `size` is signed; `price_bound` the worst average price accepted, fees included, in USD per unit; `deadline` the
     Unix second after which the venue must refuse it. Of any kind but a trade `size` is an amount of settlement tokens,
-    `price_bound` 0, and the deadline that after which a no-op takes its place.
+    `price_bound` 0, and the deadline that after which a no-op takes its place. A cancel is of the venue's order
+    `order_id`, which the intent `parent` placed; its size is 0.
     """
 
     key: str
@@ -535,6 +581,17 @@ class Intent:
     price_bound: Decimal
     deadline: int
     reference_price: Decimal
+    parent: str = ""
+    order_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The transaction of somebody else, an executor's, that settled an order of ours."""
+
+    tx_hash: str
+    block_number: int
+    block_hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -554,8 +611,17 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an intent, with its fill where there was one and the reason where there was none."""
+    """What became of an intent, with its fill where there was one and the reason where there was none.
+
+    While it is PENDING on the venue, `order_id` is the venue's name for it, and it may be cancelled there where
+    `cancellable` is set. `settled` is None where our own transaction decided it; `keeper_wei` was paid to the executor
+    in the chain's own coin, beside our own gas.
+    """
 
     state: OutcomeState
     reason: str = ""
     fill: Fill | None = None
+    order_id: str = ""
+    cancellable: bool = False
+    settled: Settled | None = None
+    keeper_wei: int = 0

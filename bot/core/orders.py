@@ -13,12 +13,12 @@ PRICE_STEP = Decimal("0.000001")
 class Order:
     """What calldata asks of a venue: a signed size, the worst average price accepted with fees, and a deadline.
 
-    `price_bound` is in USD per unit, `deadline` a Unix second.
+    `price_bound` is in USD per unit, `deadline` a Unix second, None where the venue knows none.
     """
 
     size: Decimal
     price_bound: Decimal
-    deadline: int
+    deadline: int | None
 
 
 @dataclass(frozen=True, slots=True)

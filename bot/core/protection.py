@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
 
 from bot.core.budgets import accounts
+from bot.core.collateral import brought
 from bot.core.costs import costs_of
 from bot.core.inputs import sequencer
 from bot.core.limits import CALM_CODES, Limits
@@ -210,6 +211,9 @@ def grown(decision: Rebalance, snapshot: Snapshot, limits: Limits, policy: Margi
         return decision
     cost = costs_of(snapshot).ratio(decision.size) * abs(decision.size) * state.mark
     needed = policy.needed_for(policy.critical, after, state) + cost
+    rules = snapshot.venue.collateral
+    if rules is not None:
+        return brings_enough(decision, snapshot, needed - state.equity, policy)
     if state.equity >= needed:
         return decision
     text = (
@@ -231,6 +235,22 @@ def grown(decision: Rebalance, snapshot: Snapshot, limits: Limits, policy: Margi
     text = f"{text}: {given} USD is added before it, towards the target of {policy.target}"
     action = MarginAction(MarginKind.TOP_UP, MarginLevel.OK, text, amount_usd=given)
     return top_up(Hold("MARGIN", text, known, decision.band), action, snapshot, limits)
+
+
+def brings_enough(
+    decision: Rebalance, snapshot: Snapshot, missing: Decimal, policy: MarginPolicy
+) -> Decision:
+    """`decision`, or a Hold where the collateral that its order brings along is less USD than what is `missing`."""
+    rules = snapshot.venue.collateral
+    price = ZERO if rules is None else rules.price
+    brings = brought(decision.size, snapshot.venue) * price
+    if brings >= missing:
+        return decision
+    text = (
+        f"a trade of {decision.size:+f} would bring {brings:.2f} USD of collateral, and the critical level of "
+        f"{policy.critical} asks {missing:.2f}: the venue's leverage is above what the margin's levels allow"
+    )
+    return Hold("MARGIN", text, decision.arithmetic | figures(snapshot), decision.band)
 
 
 def nothing_to_add(snapshot: Snapshot, limits: Limits) -> str:

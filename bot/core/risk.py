@@ -11,6 +11,10 @@ from bot.core.model import Decision, Exposure, Hold, Mode, Rebalance, Snapshot
 from bot.core.orders import Order, price_bound, reserve_usd, tightest
 from bot.core.units import WEI_PER_NATIVE, round_to_lot
 
+RETRIES_AT_ONCE = 3
+FIRST_WAIT_S = 30
+LONGEST_WAIT_S = 1_800
+
 
 def guard(decision: Decision, exposure: Exposure, snapshot: Snapshot, limits: Limits, mode: Mode) -> Decision:
     """`decision` within the limits: cut to the largest order allowed, or a Hold with the limit's code.
@@ -20,8 +24,8 @@ def guard(decision: Decision, exposure: Exposure, snapshot: Snapshot, limits: Li
     """
     refusal = untrusted(snapshot, limits) or daily_loss(snapshot, limits, mode)
     if isinstance(decision, Rebalance):
-        gas = Decimal(snapshot.venue.order_gas) * Decimal(snapshot.gas_price_wei) / WEI_PER_NATIVE
-        native = gas + snapshot.venue.keeper_fee
+        gas = Decimal(snapshot.venue.order_gas + snapshot.venue.keeper_gas)
+        native = gas * Decimal(snapshot.gas_price_wei) / WEI_PER_NATIVE
         refusal = (
             refusal
             or refused_by_mode(decision.size, snapshot, mode)
@@ -75,9 +79,25 @@ def daily_loss(snapshot: Snapshot, limits: Limits, mode: Mode) -> Hold | None:
 
 def waits(snapshot: Snapshot) -> Hold | None:
     """A Hold where an order of the account has no outcome yet: a second one might double it."""
-    if not snapshot.open_order:
+    if snapshot.open_order:
+        return Hold("ORDER_OPEN", f"order {snapshot.open_order} has no outcome yet")
+    return refused_again(snapshot)
+
+
+def refused_again(snapshot: Snapshot) -> Hold | None:
+    """A Hold where executors cancelled several orders in a row, each of which was paid for.
+
+    The first are placed again at once, for the price may just have moved; then the wait doubles with each.
+    """
+    last = snapshot.refusals
+    if last is None or last.count < RETRIES_AT_ONCE:
         return None
-    return Hold("ORDER_OPEN", f"order {snapshot.open_order} has no outcome yet")
+    wait = min(FIRST_WAIT_S * 2 ** (last.count - RETRIES_AT_ONCE), LONGEST_WAIT_S)
+    left = last.at + wait - snapshot.at
+    if left <= 0:
+        return None
+    text = f"the last {last.count} orders were cancelled ({last.reason}): the next one in {left} s"
+    return Hold("CANCELLED", text)
 
 
 def too_soon(snapshot: Snapshot, limits: Limits) -> Hold | None:

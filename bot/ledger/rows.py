@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, select
 
 from bot.core.decision import Decided
-from bot.core.model import Decision, Exposure, Fill, Intent, IntentKind, Mode, Snapshot, Wake
+from bot.core.model import Decision, Exposure, Fill, Intent, IntentKind, Mode, Settled, Snapshot, Wake
 from bot.ledger.schema import attempts
 from bot.ports import AttemptRow
 
@@ -74,7 +74,15 @@ def intent_of(row: Any) -> Intent:
         price_bound=Decimal(row["price_bound"]),
         deadline=row["deadline"],
         reference_price=Decimal(row["reference_price"]),
+        parent=row["parent"],
+        order_id=row["order_id"],
     )
+
+
+def settled_of(row: Any) -> Settled | None:
+    if row["settled_tx"] is None:
+        return None
+    return Settled(row["settled_tx"], row["settled_block"], row["settled_block_hash"])
 
 
 def fill_of(row: Any) -> Fill:

@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 
@@ -83,19 +83,31 @@ intents = Table(
     Column("price_bound", String, nullable=False),
     Column("deadline", Integer, nullable=False),
     Column("reference_price", String, nullable=False),
+    Column("parent", String, nullable=False, server_default=""),
+    Column("order_id", String, nullable=False, server_default=""),
     Column("outcome", String, nullable=False),
     Column("reason", Text, nullable=False, server_default=""),
     Column("gas_usd", String, nullable=False, server_default="0"),
     Column("resolved_at", Integer),
     Column("resolved_after", ForeignKey("ticks.id")),
+    Column("settled_tx", String),
+    Column("settled_block", Integer),
+    Column("settled_block_hash", String),
 )
 Index(
     "one_open_intent_per_market",
     intents.c.account,
     intents.c.market,
     unique=True,
-    sqlite_where=text("outcome = 'PENDING'"),
-    postgresql_where=text("outcome = 'PENDING'"),
+    sqlite_where=text("outcome = 'PENDING' AND parent = ''"),
+    postgresql_where=text("outcome = 'PENDING' AND parent = ''"),
+)
+Index(
+    "one_open_cancel_per_order",
+    intents.c.parent,
+    unique=True,
+    sqlite_where=text("outcome = 'PENDING' AND parent <> ''"),
+    postgresql_where=text("outcome = 'PENDING' AND parent <> ''"),
 )
 
 Index("orders_by_end", intents.c.resolved_at)

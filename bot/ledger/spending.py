@@ -1,11 +1,12 @@
 """What orders used up, from the ledger's rows, and how the value changed. Reads, and changes nothing."""
 
+import itertools
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
-from bot.core.model import OPEN_OUTCOMES, IntentKind, OutcomeState, Spent
+from bot.core.model import OPEN_OUTCOMES, IntentKind, OutcomeState, Refusals, Spent
 from bot.ledger.schema import attempts, fills, intents, ticks
 
 HOUR_S = 3_600
@@ -15,6 +16,8 @@ TRADE = IntentKind.TRADE.value
 TOPPING_UP = (IntentKind.APPROVE.value, IntentKind.ADD_MARGIN.value)
 RETRY_S = 60
 """How long a top-up that came to nothing keeps the next one waiting, so that the hedge is not held up by it."""
+MOST_REFUSALS = 12
+"""How far back cancelled orders are counted."""
 
 
 def spent_by(db: Connection, book: str | None, now: int, *, paper: bool) -> Spent:
@@ -73,6 +76,24 @@ def top_ups(db: Connection, book: str, now: int) -> tuple[Decimal, str]:
     last = db.execute(newest).first()
     failed = last is not None and last.outcome == OutcomeState.DEAD.value and last.resolved_at > now - RETRY_S
     return total(db.scalars(added)), last.reason if last is not None and failed else ""
+
+
+def refusals(db: Connection, book: str) -> Refusals | None:
+    """The book's newest orders in a row that an executor cancelled; None where the newest one was not."""
+    newest = (
+        select(intents.c.settled_tx, intents.c.outcome, intents.c.reason, intents.c.resolved_at)
+        .where(
+            intents.c.book == book,
+            intents.c.kind == IntentKind.TRADE.value,
+            select(attempts.c.id).where(attempts.c.intent_key == intents.c.key).exists(),
+        )
+        .order_by(intents.c.tick_id.desc())
+        .limit(MOST_REFUSALS)
+    )
+    rows = db.execute(newest).all()
+    dead = OutcomeState.DEAD.value
+    row = list(itertools.takewhile(lambda r: r.outcome == dead and r.settled_tx is not None, rows))
+    return Refusals(len(row), row[0].resolved_at, row[0].reason) if row else None
 
 
 def placed(book: str | None, *, paper: bool) -> tuple[ColumnElement[bool], ...]:

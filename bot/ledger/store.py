@@ -32,6 +32,7 @@ from bot.core.model import (
     Mode,
     Outcome,
     OutcomeState,
+    Refusals,
     Spent,
 )
 from bot.errors import ConfigError, OrderRejected, TransientError
@@ -39,9 +40,18 @@ from bot.ledger import schema
 from bot.ledger.database import connect
 from bot.ledger.history import History
 from bot.ledger.lock import FileLock
-from bot.ledger.rows import EXPOSURE, SNAPSHOT, attempts_of, fill_of, intent_of, plain, tick_values
+from bot.ledger.rows import (
+    EXPOSURE,
+    SNAPSHOT,
+    attempts_of,
+    fill_of,
+    intent_of,
+    plain,
+    settled_of,
+    tick_values,
+)
 from bot.ledger.schema import attempts, baselines, chains, epoch, fills, intents, meta, modes, nonces, ticks
-from bot.ledger.spending import spent_by, top_ups
+from bot.ledger.spending import refusals, spent_by, top_ups
 from bot.ports import AttemptRow, Baseline, LastTick, OpenIntent, Receipt
 
 OPEN = tuple(state.value for state in OPEN_OUTCOMES)
@@ -156,6 +166,11 @@ class SqlLedger:
         """See the port."""
         with self._read() as db:
             return top_ups(db, book, now)
+
+    def refusals(self, book: str) -> Refusals | None:
+        """See the port."""
+        with self._read() as db:
+            return refusals(db, book)
 
     def last_trade(self, book: str, *, paper: bool) -> LastTrade | None:
         """See the port."""
@@ -272,6 +287,9 @@ class SqlLedger:
                     reason="a reorg undid its block",
                     resolved_at=None,
                     resolved_after=None,
+                    settled_tx=None,
+                    settled_block=None,
+                    settled_block_hash=None,
                 )
             )
             db.execute(
@@ -325,6 +343,16 @@ class SqlLedger:
 
     def resolve(self, intent_key: str, outcome: Outcome, gas_usd: Decimal, at: int) -> None:
         """See the port."""
+        by = outcome.settled
+        settled = (
+            {}
+            if by is None
+            else {
+                "settled_tx": by.tx_hash,
+                "settled_block": by.block_number,
+                "settled_block_hash": by.block_hash,
+            }
+        )
         with self._write() as db:
             same_book = select(intents.c.book).where(intents.c.key == intent_key).scalar_subquery()
             newest = db.scalar(select(func.max(ticks.c.id)).where(ticks.c.book == same_book))
@@ -337,12 +365,13 @@ class SqlLedger:
                     gas_usd=str(gas_usd),
                     resolved_at=at,
                     resolved_after=newest,
+                    **settled,
                 )
             )
             if changed.rowcount != 1:
                 raise TransientError(f"order {intent_key} has an outcome already: {OTHERS}")
             states = set(db.scalars(select(attempts.c.state).where(attempts.c.intent_key == intent_key)))
-            if states and not states.intersection(MINED):
+            if states and not states.intersection((*MINED, AttemptState.FINAL.value)):
                 raise TransientError(f"order {intent_key} was signed and may still be mined: {OTHERS}")
             if outcome.fill is not None:
                 book = select(intents.c.book).where(intents.c.key == intent_key).scalar_subquery()
@@ -382,10 +411,11 @@ class SqlLedger:
     def last_mined_block(self, account: str) -> int:
         """See the port."""
         with self._read() as db:
-            highest = db.scalar(
-                select(func.max(attempts.c.block_number)).where(attempts.c.account == account)
+            ours = db.scalar(select(func.max(attempts.c.block_number)).where(attempts.c.account == account))
+            executors = db.scalar(
+                select(func.max(intents.c.settled_block)).where(intents.c.account == account)
             )
-        return int(highest or 0)
+        return max(int(ours or 0), int(executors or 0))
 
     def paper_fills(self, book: str) -> tuple[Fill, ...]:
         """See the port."""
@@ -475,7 +505,9 @@ class SqlLedger:
         """Intents with their attempts, both oldest first."""
         with self._read() as db:
             rows = db.execute(wanted.order_by(intents.c.tick_id)).mappings().all()
-            return tuple(OpenIntent(intent_of(row), attempts_of(db, row["key"])) for row in rows)
+            return tuple(
+                OpenIntent(intent_of(row), attempts_of(db, row["key"]), settled_of(row)) for row in rows
+            )
 
     def _newest_baseline(self, account: str, market: str) -> Any:
         wanted = select(baselines).where(baselines.c.account == account, baselines.c.market == market)

@@ -5,29 +5,26 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tomlkit
 
 from bot.app import App, build
 from bot.book import Book
-from bot.chain.contracts import contract
 from bot.config import load_config
 from bot.core.model import OutcomeState, Snapshot
-from bot.core.units import from_raw
 from bot.desk import Tick
 from bot.errors import DataError
-from bot.localnet.configuration import world_config, write_files
+from bot.localnet.configuration import write_files
+from bot.localnet.demo_venues import CurieSide, GmxSide, Side
 from bot.localnet.market import Market
-from bot.localnet.opening import open_markets
 from bot.localnet.world import START_PRICE, World, start_world
-from bot.ports import Log
 from bot.simulate.measures import Cost, Rehearsal, Step, measures
 from bot.simulate.paths import JumpDiffusion
 
 STARTING_TRADES = 24
-MOST_VISITS = 20
+MOST_VISITS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +35,7 @@ class Plan:
     step_minutes: float
     seed: int
     out: Path
+    venue: Literal["curie", "gmx"] = "curie"
 
     @property
     def step_s(self) -> int:
@@ -58,14 +56,13 @@ def rehearse(plan: Plan, progress: Callable[[str], None], watch: Watch) -> Rehea
     with ExitStack() as stack:
         world = stack.enter_context(start_world(short_only=True, progress=progress))
         progress("Opening the option boards and funding the accounts")
-        open_markets(world)
-        app = stack.enter_context(opened_app(world, plan.out))
-        return Run(world, app, plan, watch).run()
+        side: Side = GmxSide(world, plan.seed) if plan.venue == "gmx" else CurieSide(world)
+        app = stack.enter_context(opened_app(world, side.configuration(), plan.out))
+        return Run(world, side, app, plan, watch).run()
 
 
-def opened_app(world: World, folder: Path) -> "AppContext":
+def opened_app(world: World, config: tomlkit.TOMLDocument, folder: Path) -> "AppContext":
     """The desk for `world` in live mode on the chain's own time, its files in `folder`."""
-    config = world_config(world)
     config.update({"mode": "live", "clock": "chain"})
     path = write_files(folder, tomlkit.dumps(config), world.hedger_key)
     return AppContext(build(load_config(path), trades=True))
@@ -87,8 +84,9 @@ class AppContext:
 class Run:
     """One run's moving state."""
 
-    def __init__(self, world: World, app: App, plan: Plan, watch: Watch) -> None:
+    def __init__(self, world: World, side: Side, app: App, plan: Plan, watch: Watch) -> None:
         self._world = world
+        self._side = side
         self._desk = app.desk
         self._book: Book = app.desk.books[0]
         self._ledger = app.ledger
@@ -105,7 +103,6 @@ class Run:
         rng = np.random.default_rng(self._plan.seed)
         prices = JumpDiffusion().path(float(START_PRICE), self._plan.steps, self._plan.step_s, rng)
         start = self._world.node.timestamp() + 60
-        first_block = self._world.node.block_number()
         steps = [
             self._step(i, start + i * self._plan.step_s, Decimal(repr(float(p))))
             for i, p in enumerate(prices)
@@ -123,7 +120,7 @@ class Run:
             boards_settled=self._settled,
             traders_trades=self._trades,
             measures=measures(steps),
-            cost=self._cost(orders, last, first_block),
+            cost=self._cost(orders, last),
             venue_value_usd=last.venue.margin.account_value,
             nav_usd=last.sources[0].nav_usd,
             ledger=self._path,
@@ -132,6 +129,7 @@ class Run:
     def _step(self, index: int, at: int, price: Decimal) -> Step:
         market = self._market
         market.advance(at, price)
+        self._side.set_price(price)
         self._settled += market.settle_expired()
         market.poke_funding()
         market.refresh()
@@ -141,6 +139,7 @@ class Run:
         if trades:
             self._trades += trades
             market.refresh()
+        filled = self._fills()
         ticks = self._hedge()
         before, after = ticks[0].record, ticks[-1].record
         last_fill = ticks[-1].outcome.fill if ticks[-1].outcome else None
@@ -149,12 +148,12 @@ class Run:
             price=m1.spot,
             nav_m1=m1.sources[0].nav_usd,
             nav_m2=before.snapshot.sources[0].nav_usd,
-            hedge_m1=m1.venue.margin.exit_value - gas,
+            hedge_m1=self._side.value(m1) - gas,
             venue_value_m1=m1.venue.margin.account_value,
             vault_delta=before.exposure.unhedged,
             net_before=before.exposure.net,
             net_after=after.exposure.net + (float(last_fill.size) if last_fill else 0.0),
-            hedges=sum(1 for tick in ticks if tick.outcome and tick.outcome.fill),
+            hedges=self._fills() - filled,
         )
         self._watch(step)
         return step
@@ -169,39 +168,19 @@ class Run:
             if tick.again_in_s is None:
                 return ticks
             self._market.set_time(self._world.node.timestamp() + tick.again_in_s)
+            self._side.work()
         raise DataError(f"the desk was not done after {MOST_VISITS} visits in one step")
 
-    def _funding_settled(self, first_block: int) -> Decimal:
-        event = "FundingPaymentSettled"
-        house = contract("curie_clearing_house", self._world.curie.clearing_house)
-        found = self._world.node.rpc(
-            "eth_getLogs",
-            {
-                "address": house.address,
-                "fromBlock": hex(first_block),
-                "topics": ["0x" + house.abi.topic(event).hex()],
-            },
-        )
-        paid = Decimal(0)
-        for log in found:
-            topics = tuple(bytes.fromhex(topic[2:]) for topic in log["topics"])
-            decoded = house.abi.decode_event(
-                event, Log(log["address"], topics, bytes.fromhex(log["data"][2:]))
-            )
-            if decoded and decoded["trader"] == self._book.venue.account:
-                paid += from_raw(decoded["fundingPayment"], 18)
-        return paid
+    def _fills(self) -> int:
+        return len(self._ledger.fills(self._book.name))
 
     def _gas_usd(self) -> Decimal:
         return sum((Decimal(order["gas_usd"]) for order in self._ledger.orders(self._book.name)), Decimal(0))
 
-    def _cost(self, orders: tuple[dict[str, Any], ...], last: Snapshot, first_block: int) -> Cost:
-        """Fees and impact from the fills, gas from the receipts, funding from all settlements on chain.
-
-        Funding is settled with other transactions too, so the fills alone would miss a part.
-        """
+    def _cost(self, orders: tuple[dict[str, Any], ...], last: Snapshot) -> Cost:
+        """Fees and impact from the fills, gas and keepers' fees from the receipts, funding as the venue settles it."""
         filled = [order for order in orders if order["size"] is not None]
-        funding = self._funding_settled(first_block) + last.venue.pending_funding
+        funding = self._side.funding(orders, last)
         return Cost(
             fees=float(sum(Decimal(order["fee_usd"]) for order in filled)),
             impact=float(sum(Decimal(order["impact_usd"]) for order in filled)),

@@ -18,6 +18,7 @@ from eth_account import Account
 from bot.chain.client import Client
 from bot.chain.contracts import Contract, contract
 from bot.config import Config, load_config
+from bot.config.venues import CurieConfig
 from bot.core.units import to_raw_down
 from bot.errors import ConfigError, VaultkeelError
 from bot.localnet.anvil import Anvil, anvil_binary
@@ -102,6 +103,11 @@ def fund(node: Node, config: Config, account: str, collateral: Decimal) -> None:
         return
     node.rpc("anvil_impersonateAccount", account)
     for book in config.books:
+        if not isinstance(book.venue, CurieConfig):
+            raise ConfigError(
+                f"{book.venue.name}: only Curie keeps collateral in advance: use --collateral 0 and fund {account} "
+                "yourself"
+            )
         vault = contract("curie_vault", book.venue.vault)
         token = contract("erc20", ask(node, vault, "getSettlementToken"))
         decimals = ask(node, token, "decimals")

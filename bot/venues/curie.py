@@ -31,8 +31,9 @@ from bot.core.units import from_raw, to_raw
 from bot.errors import DataError, OrderRejected
 from bot.ports import Call, LogQuery, OutsideChange, Reader, Receipt, Reverted, TxCall
 from bot.safe import ownership_calls, signs_alone
+from bot.venues.bounds import OrderBounds, TransferBounds
 from bot.venues.curie_calldata import order_of
-from bot.venues.curie_rules import OrderBounds, TransferBounds, order_rules, transfer_rules
+from bot.venues.curie_rules import order_rules, transfer_rules
 
 TICK = Decimal("1.0001")
 PRICE_STEP = Decimal(10) ** -12

@@ -1,7 +1,6 @@
 """What the mandate lets a key sign on Perpetual Protocol v2: one market's orders, and exact transfers of margin."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -10,28 +9,10 @@ from bot.chain.contracts import Contract
 from bot.chain.mandate import Occasion, Rule
 from bot.core.units import from_raw
 from bot.errors import OrderRejected
+from bot.venues.bounds import OrderBounds, TransferBounds
 
 CLOCK_SLACK_S = 60
 """How far the chain's clock, from which deadlines are counted, may be ahead of the desk's."""
-
-
-@dataclass(frozen=True, slots=True)
-class OrderBounds:
-    """What one order may be: at most `max_order` units, at a price bound that is at most `max_bound_gap` (a fraction)
-    worse than the reference price, for at most `ttl_s` seconds.
-    """
-
-    max_order: Decimal
-    max_bound_gap: Decimal
-    ttl_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class TransferBounds:
-    """The most settlement tokens that one deposit, its allowance or a withdrawal may move; 0 for none."""
-
-    deposit: Decimal
-    withdraw: Decimal = Decimal(0)
 
 
 def order_rules(

@@ -41,9 +41,10 @@ class PaperVenue:
         return self._venue.decode(call, self._on_chain(state))
 
     def _on_chain(self, state: VenueState) -> VenueState:
-        """`state` with the position that the chain has."""
+        """`state` with the position that the chain has. On paper an order brings no collateral: none is allowed."""
         recorded = sum((fill.size for fill in self._fills()), Decimal(0))
-        return replace(state, position=replace(state.position, size=state.position.size - recorded))
+        position = replace(state.position, size=state.position.size - recorded)
+        return replace(state, position=position, collateral=None)
 
     def outcome(self, intent: Intent, receipt: Receipt) -> Reader[Outcome]:
         """Never asked: nothing was sent."""

@@ -56,8 +56,8 @@ from bot.ports import (
     TxCall,
     UnsignedTx,
 )
+from bot.venues.bounds import OrderBounds, TransferBounds
 from bot.venues.curie import CurieAddresses, CurieVenue, Settlement
-from bot.venues.curie_rules import OrderBounds, TransferBounds
 from bot.venues.paper import PaperVenue
 
 CHAIN = "localnet"
@@ -360,6 +360,9 @@ class FakeClient(Client):
         self.call_answers: list[bytes] = []
 
     def head(self) -> BlockRef:
+        return self.block
+
+    def confirmed(self, depth: int) -> BlockRef:
         return self.block
 
     def opening(self, addresses: Sequence[str]) -> tuple[int, BlockRef, dict[str, bool]]:

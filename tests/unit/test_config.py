@@ -25,7 +25,7 @@ from bot.ledger import open_ledger
 from bot.localnet.configuration import fork_config
 from bot.localnet.node import Node
 from bot.share import share
-from bot.venues.curie_rules import OrderBounds
+from bot.venues.bounds import OrderBounds
 
 SHIPPED = share("config", "localnet.toml")
 TOKEN = "t0k3n-of-the-operator"

@@ -157,7 +157,7 @@ def test_the_costs_of_a_snapshot_are_the_venues_and_the_chains() -> None:
     state = venue_state(
         order_gas=900_000,
         half_spread=SPREAD,
-        keeper_fee=Decimal("0.001"),
+        keeper_gas=500_000,
         funding_per_hour=Decimal("0.00001"),
     )
     seen = snapshot(venue=state, gas_price_wei=2 * 10**9, native_usd=Decimal(2000))

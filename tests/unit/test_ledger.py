@@ -83,7 +83,7 @@ class TestOpening:
             "baselines",
             "epoch",
         }
-        assert rows(path, "SELECT value FROM meta WHERE name = 'schema_version'") == [("2",)]
+        assert rows(path, "SELECT value FROM meta WHERE name = 'schema_version'") == [("3",)]
 
     def test_what_was_written_is_there_when_it_is_opened_again(self, path: Path) -> None:
         with closing(open_ledger(path)) as first:

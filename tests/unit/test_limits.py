@@ -240,7 +240,7 @@ class TestNativeReserve:
 
     @pytest.mark.parametrize(("held", "expected"), [("0.0609", "5"), ("0.0608", "NATIVE_RESERVE")])
     def test_what_an_order_carries_for_its_keeper_counts_too(self, held: str, expected: str) -> None:
-        seen = replace(deep(keeper_fee=D("0.01")), native=D(held))
+        seen = replace(deep(keeper_gas=10_000_000), native=D(held))
         assert told(run("5", seen, wide(min_native=D("0.05")))) == expected
 
     def test_without_a_reserve_nobody_asks(self) -> None:

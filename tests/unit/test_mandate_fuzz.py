@@ -19,8 +19,8 @@ from bot.chain.mandate import Mandate, Occasion, Rule
 from bot.core.model import Intent, IntentKind
 from bot.errors import OrderRejected
 from bot.ports import TxCall, UnsignedTx
+from bot.venues.bounds import OrderBounds, TransferBounds
 from bot.venues.curie import CurieVenue, Delegation, Settlement
-from bot.venues.curie_rules import OrderBounds, TransferBounds
 
 CASES = 10_000
 MAX_ORDER = Decimal("60")

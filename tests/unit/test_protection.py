@@ -52,8 +52,8 @@ from bot.desk import make_intent
 from bot.errors import DataError, Halt, OrderRejected
 from bot.ledger.rows import DECISION, SNAPSHOT
 from bot.ports import Log
+from bot.venues.bounds import TransferBounds
 from bot.venues.curie import CurieVenue, Delegation, Settlement
-from bot.venues.curie_rules import TransferBounds
 
 TOKEN = address(12)
 SETTLEMENT = Settlement(TOKEN, 6)
