@@ -50,6 +50,7 @@ from bot.config.policies import (
 )
 from bot.config.venues import CurieConfig, GmxConfig
 from bot.core.decision import Rules
+from bot.core.events import Notify, tell_nobody
 from bot.core.fees import FeeCap
 from bot.core.limits import Limits
 from bot.core.model import Mode
@@ -134,10 +135,10 @@ class App:
         self.ledger.close()
 
 
-def build(config: Config, *, trades: bool = False) -> App:
+def build(config: Config, *, trades: bool = False, notify: Notify = tell_nobody) -> App:
     """Everything of a configuration, put together. Speaks to no chain yet; ConfigError where a part is unusable.
 
-    An app that `trades` holds the ledger alone.
+    An app that `trades` holds the ledger alone. `notify` is told what an operator may want to know.
     """
     signer = make_signer(config, signs=trades)
     clients = {name: make_client(name, chain) for name, chain in config.chains.items()}
@@ -149,7 +150,7 @@ def build(config: Config, *, trades: bool = False) -> App:
     clock: Clock = (
         SystemClock() if config.clock == "system" else ChainClock(clients[config.books[0].venue.chain])
     )
-    return App(config, Desk(chains, books, ledger, clock), ledger, signer.address)
+    return App(config, Desk(chains, books, ledger, clock, notify), ledger, signer.address)
 
 
 def bound_account(config: Config, signer: Signer) -> str:
@@ -194,22 +195,24 @@ def make_signer(config: Config, *, signs: bool = True) -> Signer:
 
 
 def make_client(name: str, chain: ChainConfig) -> Client:
-    """The chain's providers, each called by its place in the configuration."""
-
-    def providers(role: str, urls: Sequence[SecretStr]) -> list[Provider]:
-        return [
-            Provider(f"{name} {role} {place}", url.get_secret_value(), chain.timeout_s)
-            for place, url in enumerate(urls, start=1)
-        ]
-
-    read = providers("provider", chain.rpc_urls)
+    """The chain's providers, and the rules that they are asked by."""
+    read = make_providers(name, "provider", chain.rpc_urls, chain.timeout_s)
     rules = ProviderRules(
         quorum=chain.quorum,
         max_lag_blocks=chain.max_lag_blocks,
         set_aside_s=chain.set_aside_s,
         read_tries=chain.read_tries,
     )
-    return Client(name, read, providers("sender", chain.send_urls) or read, rules)
+    senders = make_providers(name, "sender", chain.send_urls, chain.timeout_s)
+    return Client(name, read, senders or read, rules)
+
+
+def make_providers(chain: str, role: str, urls: Sequence[SecretStr], timeout_s: float) -> list[Provider]:
+    """One provider per address, each called by its place in the configuration."""
+    return [
+        Provider(f"{chain} {role} {place}", url.get_secret_value(), timeout_s)
+        for place, url in enumerate(urls, start=1)
+    ]
 
 
 def make_access(client: Client, chain: ChainConfig) -> ChainAccess:
@@ -385,6 +388,7 @@ def make_gmx(venue: GmxConfig, chain: ChainConfig, account: str) -> GmxVenue:
             max_fee_wei=int(chain.max_fee_gwei * WEI_PER_GWEI),
             returns=venue.returns_collateral,
             claim_above_usd=venue.claim_above_usd,
+            most=venue.max_collateral,
         ),
         chain.multicall,
     )

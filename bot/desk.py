@@ -9,9 +9,11 @@ import structlog
 
 from bot import reconcile
 from bot.book import Book, ChainAccess
+from bot.chain.client import Health
 from bot.chain.sender import Mined, Powers
 from bot.core.costs import costs_of
 from bot.core.decision import Decided, decide
+from bot.core.events import Event, Kind, Notify, events_of_outcome, tell_nobody
 from bot.core.model import (
     OPEN_OUTCOMES,
     Hold,
@@ -24,12 +26,13 @@ from bot.core.model import (
     Rebalance,
     Snapshot,
     Transfer,
+    Wake,
 )
 from bot.core.orders import Order, price_bound
 from bot.core.protection import eased
 from bot.core.risk import recheck
 from bot.core.units import WEI_PER_NATIVE
-from bot.errors import Halt, OrderRejected, OutcomeUnknown, TransientError
+from bot.errors import Halt, OrderRejected, OutcomeUnknown, TransientError, VaultkeelError
 from bot.observer import Observer
 from bot.ports import (
     Clock,
@@ -81,12 +84,18 @@ class Waiting:
 
 
 class Desk:
-    """Runs ticks of its books against the chains."""
+    """Runs ticks of its books against the chains. `notify` is told what an operator may want to know."""
 
     def __init__(
-        self, chains: Mapping[str, ChainAccess], books: tuple[Book, ...], ledger: Ledger, clock: Clock
+        self,
+        chains: Mapping[str, ChainAccess],
+        books: tuple[Book, ...],
+        ledger: Ledger,
+        clock: Clock,
+        notify: Notify = tell_nobody,
     ) -> None:
         self.books = books
+        self._notify = notify
         self.ledger = ledger
         self._observer = Observer(chains, ledger, clock)
         self._clock = clock
@@ -111,6 +120,10 @@ class Desk:
         """The book's spot alone, in USD, in one request."""
         return self._observer.watch(book)
 
+    def health(self) -> tuple[Health, ...]:
+        """Every provider as it was last seen. Asks nothing."""
+        return self._observer.health()
+
     def assess(self, book: Book) -> Decided:
         """What a tick would decide now. Reads, and changes nothing."""
         return decide(self._observer.observe(book), self.ledger.mode(book.venue.account), book.rules)
@@ -118,7 +131,11 @@ class Desk:
     def _tick(self, book: Book) -> Tick:
         self._observer.verify(book)
         waiting = self._advance(book)
-        record = self.assess(book)
+        try:
+            record = self.assess(book)
+        except VaultkeelError as error:
+            self._cancel_unseen(book, waiting, error)
+            raise
         halted = self.ledger.mode(book.venue.account) is Mode.HALTED
         if not (book.paper or waiting or halted) and self._must_reconcile(book, record.snapshot):
             self._reconcile(book, record.snapshot)
@@ -135,11 +152,12 @@ class Desk:
             decision=record.decision.kind,
             why=record.decision.text,
         )
-        self._cancel_expired(book, record, tick_id, waiting)
-        if isinstance(record.decision, Hold):
-            self._escalate(book, record.decision)
-            return Tick(tick_id, record, None, None, SOON_S if waiting else None)
-        return self._act(book, record, tick_id)
+        with structlog.contextvars.bound_contextvars(tick=tick_id):
+            self._cancel_expired(book, record, tick_id, waiting)
+            if isinstance(record.decision, Hold):
+                self._escalate(book, record.decision)
+                return Tick(tick_id, record, None, None, SOON_S if waiting else None)
+            return self._act(book, record, tick_id)
 
     def _advance(self, book: Book) -> tuple[Waiting, ...]:
         """Follows up the book's open orders; returns those of its account that still have no outcome.
@@ -153,6 +171,8 @@ class Desk:
             if order.intent.book == book.name and book.sender.undone(order):
                 log.error("a reorg undid an order", intent=order.intent.key)
                 self.ledger.unconfirm(order.intent.key)
+                said = f"order {order.intent.key}: a reorg undid its block; it is followed up again"
+                self._notify(Event(Kind.ORDER_IN_DOUBT, said, book.name, order.intent.key))
         halted = self.ledger.mode(account) is Mode.HALTED
         powers = Powers(resend=not book.paper and not halted, cancel=not book.paper)
         waiting: list[Waiting] = []
@@ -167,6 +187,7 @@ class Desk:
             elif not order.attempts:
                 unsigned = Outcome(OutcomeState.DEAD, "it was never signed")
                 self.ledger.resolve(order.intent.key, unsigned, Decimal(0), self._clock.now())
+                self._tell(order.intent, unsigned)
             else:
                 outcome = self._settle(book, order, self._follow(book, order, replace(powers, drop=drop)))
                 if outcome is None or outcome.state in OPEN_OUTCOMES:
@@ -175,7 +196,8 @@ class Desk:
 
     def _follow(self, book: Book, order: OpenIntent, powers: Powers) -> Mined | None:
         native_usd = self._observer.native_usd(book, order.intent.reference_price)
-        return book.sender.follow(order, powers, self._clock.now(), native_usd)
+        with structlog.contextvars.bound_contextvars(intent=order.intent.key):
+            return book.sender.follow(order, powers, self._clock.now(), native_usd)
 
     def _settle(self, book: Book, order: OpenIntent, mined: Mined | None) -> Outcome | None:
         """Records what became of an order whose nonce is used; None while there is no receipt.
@@ -202,7 +224,12 @@ class Desk:
             outcome=outcome.state.value,
             why=outcome.reason or f"{order.intent.size:+f} {DONE[order.intent.kind]}",
         )
+        self._tell(order.intent, outcome)
         return outcome
+
+    def _tell(self, intent: Intent, outcome: Outcome) -> None:
+        for event in events_of_outcome(intent, outcome):
+            self._notify(event)
 
     def _outcome(self, book: Book, order: OpenIntent, receipt: Receipt) -> Outcome:
         """What the venue says of a mined order, as far as the chain is deep enough to count."""
@@ -224,11 +251,13 @@ class Desk:
         """Commits an intent and places it; what was refused before a signature is DEAD at once."""
         self.ledger.intend(intent, tick_id)
         try:
-            return self._place(book, record, intent)
+            with structlog.contextvars.bound_contextvars(intent=intent.key):
+                return self._place(book, record, intent)
         except OrderRejected as error:
             outcome = Outcome(OutcomeState.DEAD, str(error))
             self.ledger.resolve(intent.key, outcome, Decimal(0), self._clock.now())
             log.warning("order refused", intent=intent.key, why=str(error))
+            self._tell(intent, outcome)
             return outcome
 
     def _cancel_expired(
@@ -246,7 +275,19 @@ class Desk:
                 continue
             self._cancel_tried[parent.key] = now
             log.warning("cancelling on the venue", intent=parent.key, why=outcome.reason)
-            self._submit(book, record, make_cancel(book, record.snapshot, parent, outcome.order_id), tick_id)
+            self._submit(
+                book, record, make_cancel(book, record.snapshot, parent, outcome.order_id, now), tick_id
+            )
+
+    def _cancel_unseen(self, book: Book, waiting: tuple[Waiting, ...], why: VaultkeelError) -> None:
+        """Cancels what waits for too long although this tick can't be decided: a cancel needs no price and no vol."""
+        last = self.ledger.last_tick(book.name)
+        if last is not None:
+            mode = self.ledger.mode(book.venue.account)
+            unread = Decided(
+                last.snapshot, mode, last.exposure, Hold("UNREAD", str(why)), Wake(None, None), ""
+            )
+            self._cancel_expired(book, unread, last.id, waiting)
 
     def _escalate(self, book: Book, hold: Hold) -> None:
         """Moves the account to the mode that the configuration names for a Hold, never to a milder one."""
@@ -256,6 +297,9 @@ class Desk:
         why = f"{hold.code}: {hold.text}"
         self.ledger.set_mode(book.venue.account, wanted, why, self._clock.now())
         log.error("a limit changed the mode", mode=wanted.value, why=why)
+        self._notify(
+            Event(Kind.MODE_BY_LIMIT, f"{book.venue.account} is {wanted.value} now. {why}", book.name)
+        )
 
     def compare(self, book: Book) -> tuple[reconcile.Position, int]:
         """The ledger's idea of the book's position beside the venue's, and the block that the latter was read at."""
@@ -287,7 +331,8 @@ class Desk:
             return
         reader = reconcile.changes_since(book.venue, self.ledger, baseline)
         changes = self._observer.ask(book.venue.chain, block, reader)
-        reconcile.settle(self.ledger, found, changes, block.number, now)
+        why = reconcile.settle(self.ledger, found, changes, block.number, now)
+        self._notify(Event(Kind.POSITION_CHANGED, f"{found.holder}: {why}", book.name))
 
     def _place(self, book: Book, record: Decided, intent: Intent) -> Outcome:
         """Prepares, checks and sends. OrderRejected only where nothing was signed."""
@@ -310,6 +355,7 @@ class Desk:
             book.sender.submit(intent, transaction, self._clock.now())
         except OutcomeUnknown as error:
             log.warning("order in doubt", intent=intent.key, why=str(error))
+            self._notify(Event(Kind.ORDER_IN_DOUBT, f"order {intent.key}: {error}", book.name, intent.key))
         ours = [
             o for o in self.ledger.open_intents(intent.account, intent.market) if o.intent.key == intent.key
         ]
@@ -322,10 +368,11 @@ class Desk:
 
     def _check_limits(self, book: Book, record: Decided, order: Order, most_wei: Decimal) -> None:
         """The limits once more, on what the bytes to be signed would trade. OrderRejected with the limit's code."""
-        mode, limits = self.ledger.mode(book.venue.account), book.rules.limits
+        mode, limits, snapshot = self.ledger.mode(book.venue.account), book.rules.limits, record.snapshot
         if isinstance(record.decision, Rebalance) and record.decision.protects:
             limits, mode = eased(limits), Mode.HALTED if mode is Mode.HALTED else Mode.REDUCING
-        hold = recheck(order, most_wei / WEI_PER_NATIVE, record.exposure, record.snapshot, limits, mode)
+            snapshot = replace(snapshot, refusals=None)
+        hold = recheck(order, most_wei / WEI_PER_NATIVE, record.exposure, snapshot, limits, mode)
         if hold is not None:
             self._escalate(book, hold)
             raise OrderRejected(f"{hold.code}: {hold.text}")
@@ -363,17 +410,17 @@ def make_intent(book: Book, snapshot: Snapshot, decision: Rebalance | Transfer) 
     )
 
 
-def make_cancel(book: Book, snapshot: Snapshot, parent: Intent, order_id: str) -> Intent:
-    """The cancel of an order of ours that waits on the venue under `order_id`."""
+def make_cancel(book: Book, snapshot: Snapshot, parent: Intent, order_id: str, now: int) -> Intent:
+    """The cancel at Unix second `now` of an order of ours that waits on the venue under `order_id`."""
     return Intent(
-        key=key_of(book, snapshot, f"{IntentKind.CANCEL}:{order_id}"),
+        key=key_of(book, snapshot, f"{IntentKind.CANCEL}:{order_id}:{now}"),
         book=book.name,
         account=book.venue.account,
         market=parent.market,
         kind=IntentKind.CANCEL,
         size=Decimal(0),
         price_bound=Decimal(0),
-        deadline=primary_block(snapshot.blocks, book.venue.chain).timestamp + book.order_ttl_s,
+        deadline=now + book.order_ttl_s,
         reference_price=snapshot.venue.mark,
         parent=parent.key,
         order_id=order_id,

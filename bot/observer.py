@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from bot.book import Book, ChainAccess
+from bot.chain.client import Health
 from bot.chain.reads import drive, look
 from bot.core.model import BlockRef, IntentKind, OptionPosition, Snapshot, SourceState, VolsUsed
 from bot.core.units import from_raw
@@ -29,6 +30,10 @@ class Observer:
         self._ledger = ledger
         self._clock = clock
         self._verified: set[str] = set()
+
+    def health(self) -> tuple[Health, ...]:
+        """Every provider of every chain as it was last seen. Asks nothing."""
+        return tuple(one for access in self._chains.values() for one in access.client.health())
 
     def native_usd(self, book: Book, underlying_usd: Decimal) -> Decimal:
         """The price of the coin that pays for gas on the venue's chain, in USD."""

@@ -57,12 +57,13 @@ class Reverted:
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """The events of one contract from a block on, up to the pinned one. A reader is sent a list of `EventLog`."""
+    """The events of one contract from a block on, up to `to_block` and the pinned one. Sent are `EventLog`s."""
 
     address: str
     topics: tuple[str | None, ...]
     from_block: int
     name: str
+    to_block: int | None = None
 
 
 T = TypeVar("T")

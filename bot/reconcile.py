@@ -67,15 +67,15 @@ def changes_since(venue: PerpVenue, ledger: Ledger, baseline: Baseline) -> Reade
     return venue.outside_changes(baseline.block + 1, ledger.own_transactions(venue.account))
 
 
-def settle(ledger: Ledger, found: Position, changes: tuple[OutsideChange, ...], block: int, at: int) -> None:
-    """Adopts a difference that the venue's own events explain in full. Halt for any other."""
+def settle(ledger: Ledger, found: Position, changes: tuple[OutsideChange, ...], block: int, at: int) -> str:
+    """Adopts a difference that the venue's own events explain in full, and says what they are. Halt for any other."""
     difference = found.actual - found.expected
     explained = all(change.reason for change in changes)
     if changes and explained and sum((c.size for c in changes), Decimal(0)) == difference:
         why = ", ".join(f"{c.reason} {c.size:+f} in {c.tx_hash}" for c in changes)
         ledger.adopt(found.account, found.market, found.actual, block, why, at)
         log.error("position changed from outside", account=found.holder, why=why)
-        return
+        return why
     raise Halt(
         f"the venue has a position of {found.actual:+f}, the ledger expects {found.expected:+f}, and no event of the "
         "venue explains the difference: find out who traded, then run `vaultkeel adopt`"

@@ -16,12 +16,15 @@ from types import FrameType
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot.book import Book
+from bot.core.events import Event, Kind
 from bot.core.exposure import widest
 from bot.core.model import Band, OutcomeState, Wake
 from bot.desk import Desk, Tick
 from bot.errors import ConfigError, Halt, VaultkeelError
+from bot.monitor import UNWATCHED, Monitor
 
 log = structlog.get_logger("vaultkeel.scheduler")
 
@@ -36,8 +39,9 @@ ALERT_AFTER = 5
 class Runner:
     """Ticks of every book, each at its own next time, or earlier when its spot crosses a price that it waits for."""
 
-    def __init__(self, desk: Desk, interval_s: int, watch_s: float) -> None:
+    def __init__(self, desk: Desk, interval_s: int, watch_s: float, monitor: Monitor = UNWATCHED) -> None:
         self._desk = desk
+        self._monitor = monitor
         self._interval_s = interval_s
         self._watch_s = watch_s
         self._busy = threading.Lock()
@@ -54,6 +58,7 @@ class Runner:
     def visit(self) -> None:
         """Ticks the books that are due or woken by their spot."""
         with self._busy:
+            self._monitor.beat()
             for book in self._desk.books:
                 if self._stopping.is_set() or self.fatal is not None:
                     return
@@ -100,26 +105,51 @@ class Runner:
         """Seconds until the book's next tick."""
         self.ticks += 1
         self._wake.pop(book.name, None)
+        self._monitor.began(book)
         try:
             tick = self._desk.tick(book)
-        except ConfigError as error:
-            self._end(error)
-            log.error("stopped", book=book.name, why=str(error))  # noqa: TRY400 - the sentence is the message
-        except Halt as error:
-            log.error("halted", book=book.name, why=str(error))  # noqa: TRY400
-        except VaultkeelError as error:
-            log.warning("tick skipped", book=book.name, kind=type(error).__name__, why=str(error))
-            self._failed[book.name] += 1
-            if self._failed[book.name] == ALERT_AFTER:
-                log.error("no tick succeeds", book=book.name, why=str(error))  # noqa: TRY400
-        except Exception:  # the one broad catch: a bug in one tick must not end the watch over the others
-            log.exception("tick failed", book=book.name)
-        else:
-            if self._failed.pop(book.name, 0) >= ALERT_AFTER:
-                log.warning("ticks succeed again", book=book.name)
-            self._note(book, tick)
-            return self._interval_s if tick.again_in_s is None else tick.again_in_s
-        return self._interval_s
+        except Exception as error:  # noqa: BLE001 - the one broad catch: a bug must not end the other books
+            self._tell_failure(book, error)
+            self._monitor.failed(book, error)
+            return self._interval_s
+        if self._failed.pop(book.name, 0) >= ALERT_AFTER:
+            log.warning("ticks succeed again", book=book.name)
+            self._over(Kind.NO_TICK_SUCCEEDS, book, "ticks succeed again")
+        self._monitor.done(book, tick)
+        self._note(book, tick)
+        return self._interval_s if tick.again_in_s is None else tick.again_in_s
+
+    def _tell_failure(self, book: Book, error: Exception) -> None:
+        """Logs what stopped a tick, and tells what a person should know of it."""
+        why = str(error)
+        match error:
+            case ConfigError():
+                self._end(error)
+                log.error("stopped", book=book.name, why=why)
+            case Halt():
+                log.error("halted", book=book.name, why=why)
+                self._tell(Kind.HALTED, book, why)
+            case VaultkeelError():
+                log.warning("tick skipped", book=book.name, kind=type(error).__name__, why=why)
+                self._failed[book.name] += 1
+                if self._failed[book.name] == ALERT_AFTER:
+                    log.error("no tick succeeds", book=book.name, why=why)
+                if self._failed[book.name] >= ALERT_AFTER:
+                    self._tell(
+                        Kind.NO_TICK_SUCCEEDS, book, f"{self._failed[book.name]} ticks in a row failed: {why}"
+                    )
+            case SQLAlchemyError():
+                log.error("ledger trouble", book=book.name, exc_info=error)
+                self._tell(Kind.LEDGER_TROUBLE, book, f"the ledger can't be used: {type(error).__name__}")
+            case _:
+                log.error("tick failed", book=book.name, exc_info=error)
+                self._tell(Kind.TICK_FAILED, book, f"a bug stopped the tick: {type(error).__name__}: {why}")
+
+    def _tell(self, kind: Kind, book: Book, text: str) -> None:
+        self._monitor.notify(Event(kind, text, book.name))
+
+    def _over(self, kind: Kind, book: Book, text: str) -> None:
+        self._monitor.notify(Event(kind, text, book.name, over=True))
 
     def _note(self, book: Book, tick: Tick) -> None:
         """Keeps what the book waits for, and says when the doubts about its delta hide whether it must trade."""
@@ -132,19 +162,27 @@ class Runner:
         if not isinstance(band, Band) or exposure.gap_hi - exposure.gap_lo <= band.high - band.low:
             if self._wide.pop(book.name, 0) >= ALERT_AFTER:
                 log.warning("the delta is known well enough again", book=book.name)
+                self._over(Kind.DELTA_IN_DOUBT, book, "the delta is known well enough again")
             return
         self._wide[book.name] += 1
+        if self._wide[book.name] < ALERT_AFTER:
+            return
+        why = (
+            f"the gap is from {exposure.gap_lo:+.4f} to {exposure.gap_hi:+.4f}, wider than the band of "
+            f"{band.low:+.4f} to {band.high:+.4f}; most of it is due to {widest(exposure).name}"
+        )
+        self._tell(Kind.DELTA_IN_DOUBT, book, why)
         if self._wide[book.name] == ALERT_AFTER:
-            part = widest(exposure)
-            log.error(
-                "the delta is not known well enough",
-                book=book.name,
-                why=f"the gap is from {exposure.gap_lo:+.4f} to {exposure.gap_hi:+.4f}, wider than the band of "
-                f"{band.low:+.4f} to {band.high:+.4f}; most of it is due to {part.name}",
-            )
+            log.error("the delta is not known well enough", book=book.name, why=why)
 
 
-def run(desk: Desk, interval_s: int, watch_s: float, announce: Callable[[str], None]) -> Runner:
+def run(
+    desk: Desk,
+    interval_s: int,
+    watch_s: float,
+    announce: Callable[[str], None],
+    monitor: Monitor = UNWATCHED,
+) -> Runner:
     """Ticks until SIGTERM or SIGINT, then drains. Returns the runner; its `fatal` says why it ended by itself."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     ending = threading.Event()
@@ -159,7 +197,7 @@ def run(desk: Desk, interval_s: int, watch_s: float, announce: Callable[[str], N
             signal.raise_signal(number)
 
     before = {number: signal.signal(number, pass_on) for number in SIGNALS}
-    runner = Runner(desk, interval_s, watch_s)
+    runner = Runner(desk, interval_s, watch_s, monitor)
     scheduler = BackgroundScheduler(
         executors={"default": ThreadPoolExecutor(1)},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},

@@ -67,7 +67,7 @@ def spent_with_open(
     every = [order.intent for order in open_orders if name in (None, order.intent.book)]
     ours = [intent for intent in every if intent.kind is IntentKind.TRADE]
     costs, cap = costs_of(seen), book.rules.limits.max_order_gas_usd
-    gas_usd = costs.fixed_usd if cap is None else cap
+    gas_usd = costs.most_gas_usd(cap)
     spent = replace(spent, change_day_usd=spent.change_day_usd + (change or Decimal(0)))
     spent = replace(spent, gas_day_usd=spent.gas_day_usd + gas_usd * (len(every) - len(ours)))
     return reserved(spent, ours, costs.fee_ratio, gas_usd)

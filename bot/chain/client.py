@@ -26,6 +26,8 @@ Head = tuple[Provider, BlockRef]
 
 log = structlog.get_logger("vaultkeel.chain")
 
+LOG_BLOCKS = 5_000
+"""Blocks whose events are asked for at once: many providers refuse more."""
 HAS_IT = re.compile(r"\balready ?(known|imported)\b", re.IGNORECASE)
 WORD = 32
 
@@ -190,12 +192,18 @@ class Client:
 
     def logs(self, address: str, topics: Sequence[str | None], first: int, last: int) -> list[EventLog]:
         """Events of one contract in the blocks `first` to `last`, oldest first."""
+        found: list[EventLog] = []
+        for start in range(first, last + 1, LOG_BLOCKS):
+            found += self._logs(address, topics, start, min(start + LOG_BLOCKS - 1, last))
+        return found
+
+    def _logs(self, address: str, topics: Sequence[str | None], first: int, last: int) -> list[EventLog]:
         wanted = {"address": address, "topics": list(topics), "fromBlock": hex(first), "toBlock": hex(last)}
 
         def ask(provider: Provider) -> list[EventLog]:
-            found = provider.request("eth_getLogs", [wanted])
+            answered = provider.request("eth_getLogs", [wanted])
             with provider.expecting("eth_getLogs"):
-                return [as_event(event) for event in found]
+                return [as_event(event) for event in answered]
 
         return self._first(ask)
 

@@ -177,7 +177,7 @@ def _types(components: Any) -> list[str]:
 def _decode(where: str, types: list[str], data: bytes) -> tuple[Any, ...]:
     try:
         return decode(types, data)
-    except (DecodingError, UnicodeDecodeError) as error:
+    except (DecodingError, UnicodeDecodeError, OverflowError) as error:  # a length beyond any machine's
         raise DataError(f"{where} answered something that is not its type") from error
 
 

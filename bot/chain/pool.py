@@ -38,11 +38,15 @@ class ProviderRules:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """A provider as it was last seen: its height (None before its first answer), and why it is set aside if it is."""
+    """A provider as it was last seen: its height (None before its first answer), and why it is set aside if it is.
+
+    One that is `failing` gave no answer lately, and is asked last for a while.
+    """
 
     name: str
     height: int | None
     set_aside_why: str | None
+    failing: bool = False
 
 
 @dataclass(slots=True)
@@ -176,7 +180,10 @@ class Pool:
     def health(self) -> tuple[Health, ...]:
         """Every provider as it was last seen, in the configured order."""
         self._healthy()
-        return tuple(Health(s.provider.name, s.height, s.set_aside_why) for s in self._standings)
+        now = self._now()
+        return tuple(
+            Health(s.provider.name, s.height, s.set_aside_why, s.rests_until > now) for s in self._standings
+        )
 
     def _healthy(self) -> list[_Standing]:
         now = self._now()

@@ -74,7 +74,9 @@ def read_round(
     return [
         next(results)
         if isinstance(item, Call)
-        else client.logs(item.address, item.topics, item.from_block, block.number)
+        else client.logs(
+            item.address, item.topics, item.from_block, min(item.to_block or block.number, block.number)
+        )
         for item in asked
     ]
 

@@ -6,7 +6,7 @@ import sys
 import typer
 
 from bot import __version__
-from bot.cli import keys, local, look, operate, propose, risk
+from bot.cli import keys, local, look, operate, ops, propose, risk, web
 from bot.cli.shared import Json, people, show
 from bot.errors import VaultkeelError
 
@@ -38,6 +38,9 @@ for name, command in (
     ("explain", look.explain),
     ("replay", look.replay),
     ("risk", risk.risk),
+    ("doctor", ops.doctor),
+    ("export", ops.export),
+    ("dashboard", web.dashboard),
     ("halt", operate.halt),
     ("reduce-only", operate.reduce_only),
     ("resume", operate.resume),
@@ -48,6 +51,7 @@ for name, command in (
     app.command(name)(command)
 app.add_typer(keys.app, name="key")
 app.add_typer(propose.app, name="propose")
+app.add_typer(ops.alerts, name="alerts")
 
 
 def main() -> None:

@@ -9,12 +9,26 @@ import typer
 from bot import render
 from bot.app import App
 from bot.book import Book
-from bot.cli.shared import DEFAULT_CONFIG, ConfigFile, Json, Yes, confirm, opened, people, show
+from bot.cli.shared import (
+    DEFAULT_CONFIG,
+    ConfigFile,
+    Json,
+    LogFormat,
+    Yes,
+    confirm,
+    logs_as_json,
+    opened,
+    people,
+    settings,
+    show,
+)
 from bot.core.decision import budgets_used
+from bot.core.events import tell_nobody
 from bot.core.greeks import position_greeks, price_book
 from bot.core.model import OPEN_OUTCOMES, Mode
 from bot.errors import ConfigError
 from bot.log import set_up_logs
+from bot.ops.watch import told, watched
 from bot.ports import OpenIntent
 from bot.scheduler import run as run_scheduler
 
@@ -40,9 +54,9 @@ def status(config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
             show(shown, view, as_json=as_json)
 
 
-def once(config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
+def once(config: ConfigFile = DEFAULT_CONFIG, log_format: LogFormat = None, as_json: Json = False) -> None:
     """Runs one tick of every book."""
-    set_up_logs(as_json=as_json)
+    set_up_logs(as_json=logs_as_json(log_format, as_json=as_json))
     with opened(config, trades=True) as bot:
         for book in bot.desk.books:
             tick = bot.desk.tick(book)
@@ -56,13 +70,17 @@ def once(config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
             show(shown, render.tick_view(tick.record, tick.outcome, tick.intent_key), as_json=as_json)
 
 
-def run(config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
+def run(config: ConfigFile = DEFAULT_CONFIG, log_format: LogFormat = None, as_json: Json = False) -> None:
     """Runs the scheduler until SIGTERM or Ctrl-C, which let the tick in flight finish."""
-    set_up_logs(as_json=as_json)
-    with opened(config, trades=True) as bot:
+    set_up_logs(as_json=logs_as_json(log_format, as_json=as_json))
+    with (
+        told(settings(config)) as alerts,
+        opened(config, trades=True, notify=tell_nobody if alerts is None else alerts.notify) as bot,
+        watched(bot.config, bot.desk, bot.ledger, alerts) as watch,
+    ):
         people.print(f"{bot.config.mode} trading, a tick every {bot.config.interval_s} s; Ctrl-C drains")
         runner = run_scheduler(
-            bot.desk, bot.config.interval_s, float(bot.config.watch_s), lambda text: people.print(text)
+            bot.desk, bot.config.interval_s, float(bot.config.watch_s), lambda text: people.print(text), watch
         )
         show(
             {"ticks": runner.ticks, "fatal": str(runner.fatal or "")},

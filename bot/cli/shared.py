@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,18 +13,40 @@ import typer
 from rich.console import Console, RenderableType
 
 from bot.app import App, build
-from bot.config import load_config
+from bot.config import Config, load_config
+from bot.core.events import Notify, tell_nobody
 from bot.errors import ConfigError
 
 people = Console(stderr=True)
+
+
+class Format(StrEnum):
+    """How log lines are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 ConfigFile = Annotated[
     Path,
     typer.Option("--config", help="The configuration file.", envvar="VAULTKEEL_CONFIG", show_default=True),
 ]
+LogFormat = Annotated[
+    Format | None,
+    typer.Option(
+        "--log-format",
+        help="Of the log lines: for people or for machines; as --json says if not given.",
+        envvar="VAULTKEEL_LOG_FORMAT",
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Answer the question with yes.")]
 DEFAULT_CONFIG = Path("vaultkeel.toml")
+
+
+def logs_as_json(given: Format | None, *, as_json: bool) -> bool:
+    """Whether log lines are for machines: as was asked for, else like the results."""
+    return as_json if given is None else given is Format.JSON
 
 
 def amount(text: str) -> Decimal:
@@ -47,14 +70,19 @@ def confirm(question: str, *, yes: bool) -> None:
         raise ConfigError("nothing was changed")
 
 
-@contextmanager
-def opened(path: Path, *, trades: bool = False) -> Iterator[App]:
-    """The App of a configuration file, closed at the end. One that `trades` holds the ledger alone."""
+def settings(path: Path) -> Config:
+    """What a configuration file says. ConfigError where there is none, or it is wrong."""
     if not path.is_file():
         raise ConfigError(
             f"{path} is not there: give --config, or start `vaultkeel localnet`, which writes one"
         )
-    bot = build(load_config(path), trades=trades)
+    return load_config(path)
+
+
+@contextmanager
+def opened(path: Path, *, trades: bool = False, notify: Notify = tell_nobody) -> Iterator[App]:
+    """The App of a configuration file, closed at the end. One that `trades` holds the ledger alone."""
+    bot = build(settings(path), trades=trades, notify=notify)
     try:
         yield bot
     finally:

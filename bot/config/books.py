@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_v
 from bot.config.fields import Address, Amount, FilePath, Model, NotNegative, Positive, WebUrl, Whole
 from bot.config.limits import LimitsConfig
 from bot.config.policies import PolicyConfig
-from bot.config.venues import VenueConfig
+from bot.config.venues import GmxConfig, VenueConfig
 from bot.core.margin import MarginPolicy
 from bot.core.protection import Protection
 from bot.core.target import Numeraire
@@ -164,6 +164,21 @@ class BookConfig(Model):
             raise ValueError(
                 "margin needs venue.settlement_token: the token that the vault keeps collateral in"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _collateral_is_money(self) -> "BookConfig":
+        venue = self.venue
+        if isinstance(venue, GmxConfig) and venue.collateral_token != venue.short_token:
+            if self.margin is not None:
+                raise ValueError(
+                    "margin is kept in USD: it needs the market's short token as collateral_token"
+                )
+            if venue.collateral_token == venue.index_token and venue.leverage <= 1:
+                raise ValueError(
+                    "leverage must be above 1 where the collateral is the underlying itself: its own delta is as "
+                    "large as the short that it backs"
+                )
         return self
 
     @model_validator(mode="after")

@@ -24,6 +24,7 @@ from bot.config.fields import (
     NativeUsd,
     NotNegative,
     Positive,
+    PublicUrl,
     Secret,
     WebUrl,
     Whole,
@@ -38,6 +39,7 @@ class ChainConfig(Model):
     `patience_s` is how long a tick waits for the receipt of its order before later ticks follow it up.
     `native_usd` prices the coin that pays for gas: "underlying" where it is the book's own, else a USD amount.
     `sequencer_feed` is Chainlink's uptime feed of an L2; after an outage it is trusted again `sequencer_grace_s` later.
+    `explorer` is a block explorer's address, for the dashboard's links; it is shown, so it holds no secret.
     """
 
     chain_id: Whole
@@ -63,6 +65,7 @@ class ChainConfig(Model):
     native_usd: NativeUsd = "underlying"
     sequencer_feed: Address | None = None
     sequencer_grace_s: Whole = 3600
+    explorer: PublicUrl = ""
 
     @model_validator(mode="after")
     def _providers_are_enough(self) -> "ChainConfig":

@@ -1,7 +1,8 @@
 """The kinds of values that a configuration holds, each with the sentence that refuses a wrong one.
 
 Money and sizes are quoted decimals. Secrets are named, never written: `"env:NAME"` is read from the environment,
-`"file:PATH"` from a file beside the configuration that its owner alone can use.
+`"file:PATH"` from a file beside the configuration that its owner alone can use, `"credential:NAME"` from what systemd
+hands to a service.
 """
 
 import os
@@ -27,6 +28,7 @@ from pydantic import (
     ValidationInfo,
 )
 
+from bot.log import remember_secret, tokens_in
 from bot.private import read_private
 
 
@@ -64,33 +66,63 @@ def _folder(info: ValidationInfo) -> Path:
     return Path(info.context["folder"]) if info.context else Path()
 
 
+def opens_secrets(info: ValidationInfo) -> bool:
+    """Whether secrets are read. Who only looks (`load_config(..., secrets=False)`) keeps their names instead."""
+    return bool(info.context.get("secrets", True)) if info.context else True
+
+
 def read_secret(value: object, info: ValidationInfo) -> SecretStr:
     """The secret that `value` names. ValueError where it names none, or a file that others may use too."""
     kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if kind in ("env", "file", "credential") and not opens_secrets(info):
+        return SecretStr(str(value))
     if kind == "env":
         found = os.environ.get(name, "")
         if not found:
             raise ValueError(f"the environment variable {name} is not set")
+        remember_secret(found)
         return SecretStr(found)
-    if kind == "file":
+    if kind in ("file", "credential"):
         try:
-            secret = read_private(_folder(info) / name).decode("utf-8").strip()
+            read = read_private(_folder(info) / name) if kind == "file" else _credential(name)
+            secret = read.decode("utf-8").strip()
         except OSError as error:
             raise ValueError(f"{name} can't be read: {error.strerror}") from None
         except UnicodeDecodeError:
             raise ValueError(f"{name} is not text") from None
         if not secret:
             raise ValueError(f"{name} is empty")
+        remember_secret(secret)
         return SecretStr(secret)
-    raise ValueError('a secret is named, not written here: "env:NAME" or "file:PATH"')
+    raise ValueError('a secret is named, not written here: "env:NAME", "file:PATH" or "credential:NAME"')
+
+
+def _credential(name: str) -> bytes:
+    """What systemd's LoadCredential put there for this service alone. Its own access list guards it, not a mode."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    if not folder:
+        raise ValueError(f"the credential {name} is there in a systemd service alone: see docs/operating.md")
+    if "/" in name or not name:
+        raise ValueError("a credential is named without a folder")
+    return (Path(folder) / name).read_bytes()
 
 
 def _url(value: object, info: ValidationInfo) -> SecretStr:
-    named = not isinstance(value, str) or value.startswith(("env:", "file:"))
+    named = not isinstance(value, str) or value.startswith(("env:", "file:", "credential:"))
     url = read_secret(value, info) if named else SecretStr(str(value))
+    if named and not opens_secrets(info):
+        return url
+    for token in tokens_in(url.get_secret_value()):
+        remember_secret(token)
     if not url.get_secret_value().startswith(("http://", "https://")):
         raise ValueError("a web address starts with http:// or https://")
     return url
+
+
+def _public_url(value: str) -> str:
+    if value and not value.startswith(("http://", "https://")):
+        raise ValueError("a web address starts with http:// or https://")
+    return value.rstrip("/")
 
 
 def _beside(value: Path, info: ValidationInfo) -> Path:
@@ -106,6 +138,7 @@ Ratio = Annotated[Amount, Field(gt=0, lt=1)]
 NativeUsd = Annotated[Literal["underlying"] | Decimal, PlainValidator(_native_usd)]
 Secret = Annotated[SecretStr, PlainValidator(read_secret), PlainSerializer(str)]
 WebUrl = Annotated[SecretStr, PlainValidator(_url), PlainSerializer(str)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
 GivenPath = Annotated[Path, AfterValidator(_beside)]
 FilePath = Annotated[GivenPath, Field(validate_default=True)]
 

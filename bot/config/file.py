@@ -11,6 +11,7 @@ from bot.config.books import BookConfig
 from bot.config.chains import ChainConfig, SignerConfig
 from bot.config.fields import FilePath, Model, NotNegative, Whole
 from bot.config.limits import TotalLimitsConfig, check_gas
+from bot.config.ops import AlertsConfig, MetricsConfig
 from bot.errors import ConfigError
 
 UNIONS = ("signer", "policy", "vols", "venue")
@@ -21,7 +22,8 @@ class Config(Model):
     """The whole file. `interval_s` is the time between ticks, `clock` whose time the ages are held against.
 
     Between ticks the spot alone is looked at every `watch_s` seconds (0: never), and a tick runs early where it crosses
-    a price that the policy waits for. `limits` are what all books share.
+    a price that the policy waits for. `limits` are what all books share. A tick that takes longer than `stuck_after_s`
+    seconds is stuck. Without `alerts` nobody is told, without `metrics` none are served.
     """
 
     mode: Literal["paper", "live"] = "paper"
@@ -29,6 +31,9 @@ class Config(Model):
     interval_s: Whole = 60
     watch_s: NotNegative = Decimal(2)
     clock: Literal["system", "chain"] = "system"
+    stuck_after_s: Whole = 300
+    alerts: AlertsConfig | None = None
+    metrics: MetricsConfig | None = None
     chains: Annotated[dict[str, ChainConfig], Field(min_length=1)]
     signer: Annotated[SignerConfig, Field(discriminator="kind")]
     limits: TotalLimitsConfig = TotalLimitsConfig()
@@ -63,6 +68,12 @@ class Config(Model):
             raise ValueError(
                 "the books trade for several accounts, whose positions one ledger can't tell apart"
             )
+        takers = [(b.venue.router, b.venue.collateral_token) for b in self.books if b.venue.kind == "gmx"]
+        if len(set(takers)) < len(takers):
+            raise ValueError(
+                "two books bring the same collateral to one GMX router and would spend each other's allowance: "
+                "give each a key of its own"
+            )
         watchers: dict[str, str] = {}
         for book in self.books:
             if book.margin is not None:
@@ -76,8 +87,11 @@ class Config(Model):
         return self
 
 
-def load_config(path: Path) -> Config:
-    """The configuration of a file, its relative paths taken from the file's folder. ConfigError in one line."""
+def load_config(path: Path, *, secrets: bool = True) -> Config:
+    """The configuration of a file, its relative paths taken from the file's folder. ConfigError in one line.
+
+    Without `secrets` none is read: where a value is one, its name ("env:NAME", "file:PATH") stands in for it.
+    """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -85,7 +99,7 @@ def load_config(path: Path) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
     try:
-        return Config.model_validate(document, context={"folder": path.resolve().parent})
+        return Config.model_validate(document, context={"folder": path.resolve().parent, "secrets": secrets})
     except ValidationError as error:
         raise ConfigError(f"{path.name}: {explain(error)}") from None
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from decimal import ROUND_CEILING, ROUND_DOWN, Decimal
 
-from bot.core.limits import CALM_CODES
+from bot.core.limits import CALM_CODES, Limits, out_of_gas
 from bot.core.model import Decision, Hold, Mode, OrderCollateral, Rebalance, Snapshot, Transfer, VenueState
 from bot.core.units import round_to_lot
 
@@ -36,7 +36,8 @@ def brought(size: Decimal, venue: VenueState) -> Decimal:
     spare = min(equity - wanted - fee, venue.margin.collateral * (before - after) / before)
     if not rules.returns or spare <= 0:
         return ZERO
-    return -(spare / rules.price).quantize(STEP, rounding=ROUND_DOWN)
+    tokens = (spare / rules.price).quantize(STEP, rounding=ROUND_DOWN)
+    return -tokens if rules.most is None else -min(tokens, rules.most)
 
 
 def carried(size: Decimal, venue: VenueState) -> Decimal:
@@ -50,27 +51,46 @@ def fits(allowed: Decimal, wanted: Decimal) -> bool:
     return LEAST_FIT * wanted <= allowed <= MOST_FIT * wanted
 
 
-def without_rest(decision: Rebalance, venue: VenueState, max_order: Decimal) -> Rebalance:
-    """`decision`, or where it would leave less than the venue keeps open, the whole close.
+def least_rest(venue: VenueState) -> Decimal:
+    """The smallest position that is worth leaving open, in units: the venue closes anything smaller by itself."""
+    if venue.collateral is None:
+        return ZERO
+    margin = REST_MARGIN * venue.min_collateral_usd * venue.collateral.leverage
+    return max(venue.min_position_usd, margin) / venue.mark
 
-    Where that is more than one order may be, the order is made smaller, for what is left to be large enough.
-    """
-    position, rules = venue.position.size, venue.collateral
-    rest = position + decision.size
-    if rules is None or rest == 0 or position * decision.size >= 0 or position * rest < 0:
+
+def leaves_too_little(size: Decimal, venue: VenueState) -> bool:
+    """Whether an order only shrinks the position, to less than is worth leaving open."""
+    position = venue.position.size
+    rest = position + size
+    return rest != 0 and position * size < 0 and position * rest > 0 and abs(rest) < least_rest(venue)
+
+
+def without_rest(decision: Decision, venue: VenueState) -> Decision:
+    """`decision`, or where it would leave too little, the whole close."""
+    if not isinstance(decision, Rebalance) or not leaves_too_little(decision.size, venue):
         return decision
-    least = max(venue.min_position_usd, REST_MARGIN * venue.min_collateral_usd * rules.leverage) / venue.mark
-    if abs(rest) >= least:
+    position = venue.position.size
+    text = (
+        f"{decision.text}; all of {position:+f} is closed, for what would be left is too small to stay open"
+    )
+    return replace(decision, size=-position, text=text)
+
+
+def with_enough_left(decision: Rebalance, venue: VenueState) -> Decision:
+    """`decision`, or where a limit cut it so that too little would be left, a smaller order that leaves enough."""
+    if not leaves_too_little(decision.size, venue):
         return decision
-    if abs(position) <= max_order:
-        text = f"{decision.text}; all of {position:+f} is closed, for the venue keeps nothing as small as {rest:+f}"
-        return replace(decision, size=-position, text=text, remaining=ZERO)
-    size = round_to_lot(-position + least.copy_sign(position), venue.lot)
-    text = f"{decision.text}; less, for the venue keeps nothing as small as {rest:+f}"
-    return replace(decision, size=size, text=text, remaining=decision.size - size)
+    position = venue.position.size
+    size = round_to_lot(-position + least_rest(venue).copy_sign(position), venue.lot)
+    if size * position >= 0:
+        text = f"a limit leaves {decision.size:+f} of {position:+f} to be closed, and the rest is too small"
+        return Hold("NO_ROOM", text, decision.arithmetic, decision.band)
+    text = f"{decision.text}; a little less, for the rest to be large enough to stay open"
+    return replace(decision, size=size, text=text, remaining=decision.remaining + decision.size - size)
 
 
-def provide(decision: Decision, snapshot: Snapshot, mode: Mode, max_order: Decimal) -> Decision:
+def provide(decision: Decision, snapshot: Snapshot, limits: Limits, mode: Mode) -> Decision:
     """`decision`, or what must come before it: an allowance for the collateral that its order brings; a claim.
 
     A Hold where the wallet holds less than that. What the venue owes is claimed while nothing else is to be done. No
@@ -80,14 +100,16 @@ def provide(decision: Decision, snapshot: Snapshot, mode: Mode, max_order: Decim
     if rules is None:
         return decision
     if isinstance(decision, Hold):
-        return claimed(decision, snapshot, rules, mode)
+        return claimed(decision, snapshot, rules, mode) if not out_of_gas(snapshot, limits) else decision
     if not isinstance(decision, Rebalance):
         return decision
-    decision = without_rest(decision, venue, max_order)
-    if snapshot.paper:
-        return decision
+    enough = with_enough_left(decision, venue)
+    if snapshot.paper or not isinstance(enough, Rebalance):
+        return enough
+    decision = enough
     wanted, allowed = brought(decision.size, venue), venue.allowance or ZERO
-    if wanted <= 0 or fits(allowed, wanted):
+    too_much = rules.most is not None and wanted > rules.most
+    if wanted <= 0 or (fits(allowed, wanted) and not too_much):
         return decision
     wallet = venue.wallet or ZERO
     known = decision.arithmetic | {
@@ -95,6 +117,12 @@ def provide(decision: Decision, snapshot: Snapshot, mode: Mode, max_order: Decim
         "collateral_wallet": f"{wallet:f}",
         "collateral_allowance": f"{allowed:f}",
     }
+    if too_much:
+        text = (
+            f"an order of {decision.size:+f} needs {wanted:f} of collateral, and max_collateral allows {rules.most}: "
+            "raise it, or lower max_order"
+        )
+        return Hold("COLLATERAL", text, known, decision.band)
     if wallet < wanted:
         text = (
             f"an order of {decision.size:+f} needs {wanted:f} more collateral for the target leverage of "

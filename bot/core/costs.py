@@ -32,6 +32,13 @@ class Costs:
         """What an order costs before its first unit, in USD."""
         return self.gas_usd + self.keeper_usd
 
+    def most_gas_usd(self, cap: Decimal | None) -> Decimal:
+        """What an order's gas and its executor may cost in USD, with `cap` on our own gas where there is one.
+
+        The executor pays the price of the second in which it comes: it is taken to be twice today's.
+        """
+        return self.fixed_usd if cap is None else cap + 2 * self.keeper_usd
+
     def average_price(self, size: Decimal) -> Decimal:
         """The average price before fees for a signed `size`, linear between the curve's points.
 

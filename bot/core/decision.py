@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bot import __version__
 from bot.core.budgets import Use, accounts, uses
-from bot.core.collateral import provide
+from bot.core.collateral import provide, without_rest
 from bot.core.exposure import measure
 from bot.core.greeks import price_book
 from bot.core.limits import Limits
@@ -55,10 +55,11 @@ def decide(snapshot: Snapshot, mode: Mode, rules: Rules) -> Decided:
     priced = price_book(snapshot, rules.target)
     exposure = measure(snapshot, priced, rules.target, rules.doubts)
     wanted: Decision = rules.policy.decide(situation_of(snapshot, exposure, rules.interval_s))
+    wanted = without_rest(wanted, snapshot.venue)
     decision = guard(wanted, exposure, snapshot, rules.limits, mode)
     if rules.margin is not None:
         decision = protect(decision, exposure, snapshot, rules.limits, rules.margin, mode)
-    decision = provide(decision, snapshot, mode, rules.limits.max_order)
+    decision = provide(decision, snapshot, rules.limits, mode)
     wake = wake_of(snapshot, priced, exposure, rules.target, decision)
     return Decided(snapshot, mode, exposure, decision, wake, rules.digest)
 

@@ -130,6 +130,16 @@ def leverage_cap(side: int, bound: Decimal, snapshot: Snapshot, max_leverage: De
     return Cap("LEVERAGE", name, max(room, shrinking(ahead)))
 
 
+def out_of_gas(snapshot: Snapshot, limits: Limits) -> str:
+    """Whose gas budget a transaction more would pass, in words; "" where it passes none."""
+    gas_usd = costs_of(snapshot).most_gas_usd(limits.max_order_gas_usd)
+    for account in accounts(snapshot, limits.budgets, limits.in_all):
+        most = account.budgets.max_gas_day_usd
+        if most is not None and account.spent.gas_day_usd + gas_usd > most:
+            return f"the day's gas of {account.whose} is used up"
+    return ""
+
+
 def shrinking(ahead: Decimal) -> Decimal:
     """How large an order may be and still only shrink the position, which is `ahead` in the order's direction."""
     return max(-ahead, Decimal(0))

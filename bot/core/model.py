@@ -151,7 +151,7 @@ class OrderCollateral:
 
     `leverage` is notional ÷ collateral to aim at, `price` the collateral token's in USD. Where `returns` is set, what a
     shrinking position no longer needs is taken out with the order. `claimable_usd` waits to be claimed, which pays
-    above `claim_above_usd`.
+    above `claim_above_usd`. One order may bring `most` tokens.
     """
 
     leverage: Decimal
@@ -159,6 +159,7 @@ class OrderCollateral:
     returns: bool = True
     claimable_usd: Decimal = Decimal(0)
     claim_above_usd: Decimal | None = None
+    most: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,10 @@ the account's own margin, within a budget.
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
 
-from bot.core.budgets import accounts
 from bot.core.collateral import brought
 from bot.core.costs import costs_of
 from bot.core.inputs import sequencer
-from bot.core.limits import CALM_CODES, Limits
+from bot.core.limits import CALM_CODES, Limits, out_of_gas
 from bot.core.margin import (
     CENT,
     MarginAction,
@@ -142,7 +141,7 @@ def deleverage(
             return replace(decision, text=f"{decision.text}; {action.text}")
     known = decision.arithmetic | figures(snapshot)
     wanted = Rebalance(action.size, action.text, known, decision.band, protects=True)
-    return guard(wanted, exposure, snapshot, eased(limits), Mode.REDUCING)
+    return guard(wanted, exposure, replace(snapshot, refusals=None), eased(limits), Mode.REDUCING)
 
 
 def eased(limits: Limits) -> Limits:
@@ -260,16 +259,6 @@ def nothing_to_add(snapshot: Snapshot, limits: Limits) -> str:
     if snapshot.top_up_failed:
         return f"the last top-up failed: {snapshot.top_up_failed}"
     return out_of_gas(snapshot, limits)
-
-
-def out_of_gas(snapshot: Snapshot, limits: Limits) -> str:
-    """Whose gas budget a transaction more would pass, in words; "" where it passes none."""
-    gas_usd = costs_of(snapshot).gas_usd if limits.max_order_gas_usd is None else limits.max_order_gas_usd
-    for account in accounts(snapshot, limits.budgets, limits.in_all):
-        most = account.budgets.max_gas_day_usd
-        if most is not None and account.spent.gas_day_usd + gas_usd > most:
-            return f"the day's gas of {account.whose} is used up"
-    return ""
 
 
 def unreachable(snapshot: Snapshot, limits: Limits) -> bool:

@@ -143,9 +143,14 @@ def cut(decision: Rebalance, exposure: Exposure, snapshot: Snapshot, limits: Lim
     if largest != 0:
         caps += money_caps(side, price_bound(costs, largest, limits.max_slippage), snapshot, limits)
     cap = tightest(caps)
-    clip = wanted if abs(wanted) <= cap.size else round_to_lot(side * cap.size, snapshot.venue.lot)
-    if clip != wanted and abs(clip) < max(snapshot.venue.lot, limits.min_order):
-        text = f"{cap.name} leaves no room: position {snapshot.venue.position.size:+f}, net delta {exposure.net:+.4f}"
+    venue = snapshot.venue
+    clip = wanted if abs(wanted) <= cap.size else round_to_lot(side * cap.size, venue.lot)
+    # Where sides never net, what is open the other way is closed whole and exactly, or nothing could follow it.
+    closes = venue.collateral is not None and cap.code == "NO_ROOM" and side * venue.position.size < 0
+    if clip != wanted and closes:
+        clip = side * cap.size
+    elif clip != wanted and abs(clip) < max(venue.lot, limits.min_order):
+        text = f"{cap.name} leaves no room: position {venue.position.size:+f}, net delta {exposure.net:+.4f}"
         return Hold(cap.code, text, decision.arithmetic, decision.band)
     bound = price_bound(costs, costs.quoted(clip), limits.max_slippage)
     refusal = beyond_cutting(clip, bound, exposure, snapshot, limits)
@@ -168,7 +173,7 @@ def beyond_cutting(
     """A Hold where an order of `size` breaks a limit that a smaller one needn't keep: net delta, counts, fees, gas."""
     costs = costs_of(snapshot)
     fee_usd = reserve_usd(size, bound, costs.mark) * costs.fee_ratio
-    gas_usd = costs.fixed_usd if limits.max_order_gas_usd is None else limits.max_order_gas_usd
+    gas_usd = costs.most_gas_usd(limits.max_order_gas_usd)
     of_book, in_all = accounts(snapshot, limits.budgets, limits.in_all)
     return (
         widens_net(size, exposure, limits)

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Engine, func, select
+from sqlalchemy import ColumnElement, Engine, Float, cast, func, select
 
 from bot.core.attribution import TradeDone
 from bot.core.decision import Decided
+from bot.core.model import OutcomeState
 from bot.errors import ConfigError
 from bot.ledger.rows import decided_of, fill_of
 from bot.ledger.schema import fills, intents, ticks
@@ -25,11 +27,22 @@ class RecordedTick:
     decided: Decided
 
 
+class Totals(NamedTuple):
+    """The orders of a book that had one outcome: how many, and their gas in USD."""
+
+    book: str
+    outcome: str
+    orders: int
+    gas_usd: float
+
+
 class History:
     """The ticks of a ledger."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._engine = engine.execution_options(
+            isolation_level="AUTOCOMMIT"
+        )  # else it would lock out the writer
 
     def tick(self, tick_id: int) -> RecordedTick:
         """One tick. ConfigError where the ledger has none of that number."""
@@ -63,6 +76,18 @@ class History:
             if len(rows) < PAGE:
                 return
             after = rows[-1]["id"]
+
+    def totals(self, *, paper: bool) -> tuple[list[Totals], list[tuple[str, float]]]:
+        """Per book and outcome how many orders and how much gas in USD, and per book the venue's fees in USD."""
+        on_paper = intents.c.outcome == OutcomeState.PAPER.value
+        gas = func.sum(cast(intents.c.gas_usd, Float))
+        counted = select(intents.c.book, intents.c.outcome, func.count(), gas)
+        counted = counted.where(on_paper if paper else ~on_paper).group_by(intents.c.book, intents.c.outcome)
+        fees = select(fills.c.book, func.sum(cast(fills.c.fee_usd, Float)))
+        with self._engine.connect() as db:
+            orders = [Totals(*row) for row in db.execute(counted)]
+            paid = db.execute(fees.where(fills.c.paper == int(paper)).group_by(fills.c.book)).all()
+        return orders, [(book, float(amount)) for book, amount in paid]
 
     def settled_between(self, first: int, last: int) -> tuple[tuple[TradeDone, ...], Decimal]:
         """What was filled between the recordings of ticks `first` and `last`, and the gas paid for it in USD."""

@@ -69,6 +69,8 @@ ticks = Table(
 )
 Index("changes_of_book", ticks.c.book, ticks.c.paper, ticks.c.at, ticks.c.change_usd)
 Index("changes_in_all", ticks.c.paper, ticks.c.at, ticks.c.change_usd)
+Index("deltas_of_book", ticks.c.book, ticks.c.paper, ticks.c.at, ticks.c.net_delta)
+Index("codes_of_book", ticks.c.book, ticks.c.code)
 
 intents = Table(
     "intents",
@@ -112,6 +114,8 @@ Index(
 
 Index("orders_by_end", intents.c.resolved_at)
 Index("orders_by_tick", intents.c.tick_id)
+Index("gas_of_book", intents.c.book, intents.c.resolved_at, intents.c.gas_usd)
+Index("orders_by_outcome", intents.c.outcome)
 
 attempts = Table(
     "attempts",

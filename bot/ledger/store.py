@@ -111,6 +111,11 @@ class SqlLedger:
             if version not in (None, ours):
                 raise ConfigError(f"ledger: it was written with schema {version}, this program reads {ours}")
             schema.metadata.create_all(db)
+            for index in (
+                *ticks.indexes,
+                *intents.indexes,
+            ):  # those that later versions added to a schema that reads as before
+                index.create(db, checkfirst=True)
             if version is None:
                 db.execute(insert(meta).values(name="schema_version", value=ours))
 
@@ -128,6 +133,16 @@ class SqlLedger:
                     f"ledger: it belongs to {name} {row[name] or 'of a public chain'} of {chain}, "
                     f"this run has {value or 'a public chain'}: give this run a ledger of its own"
                 )
+
+    @property
+    def engine(self) -> Engine:
+        """For reading page by page."""
+        return self._engine
+
+    def bindings(self) -> list[tuple[str, int, str, str]]:
+        """What the ledger is tied to: each chain's name, its id, a local chain's instance, and the account."""
+        with self._read() as db:
+            return [tuple(row) for row in db.execute(select(chains))]
 
     def close(self) -> None:
         """Releases the file and its lock."""

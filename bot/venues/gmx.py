@@ -183,9 +183,9 @@ class GmxVenue:
         emitter, block = self._contracts.emitter, end.settled.block_number
         who, market = events.topic_of(self.account), events.topic_of(self._at.market)
         paid, fees, *changed = yield [
-            events.query(emitter, "KeeperExecutionFee", block, None),
-            events.query(emitter, "PositionFeesCollected", block, market),
-            *(events.query(emitter, name, block, who) for name in events.CHANGES),
+            events.query(emitter, "KeeperExecutionFee", block, None, to_block=block),
+            events.query(emitter, "PositionFeesCollected", block, market, to_block=block),
+            *(events.query(emitter, name, block, who, to_block=block) for name in events.CHANGES),
         ]
         most = placed.items["executionFee"]
         kept = events.keeper_wei(events.found(emitter, paid), end.settled, self.account, most)

@@ -42,12 +42,19 @@ def topic_of(address: str) -> bytes:
     return bytes.fromhex(address[2:]).rjust(32, b"\0")
 
 
-def query(emitter: Contract, name: str, from_block: int, *rest: bytes | None, two: bool = False) -> LogQuery:
-    """All events of a name since a block. `rest` are the topics behind it; `two` for the log that has two of them."""
+def query(
+    emitter: Contract,
+    name: str,
+    from_block: int,
+    *rest: bytes | None,
+    two: bool = False,
+    to_block: int | None = None,
+) -> LogQuery:
+    """All events of a name since a block, or up to `to_block`. `rest` are the topics behind it; `two` for EventLog2."""
     log = "EventLog2" if two else "EventLog1"
     topics = [emitter.abi.topic(log), keccak(text=name), *rest]
     return LogQuery(
-        emitter.address, tuple(t if t is None else "0x" + t.hex() for t in topics), from_block, name
+        emitter.address, tuple(t if t is None else "0x" + t.hex() for t in topics), from_block, name, to_block
     )
 
 

@@ -84,13 +84,14 @@ class GmxRules:
     """How the venue is used: notional ÷ collateral to aim at, and the most wei per gas unit of any transaction.
 
     The executor's fee is paid for at `max_fee_wei`, so that a bumped attempt still carries enough; the rest comes back.
-    `returns` and `claim_above_usd` are as in `bot.core.model.OrderCollateral`.
+    `returns`, `claim_above_usd` and `most` are as in `bot.core.model.OrderCollateral`.
     """
 
     leverage: Decimal
     max_fee_wei: int
     returns: bool = True
     claim_above_usd: Decimal | None = None
+    most: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

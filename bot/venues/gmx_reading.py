@@ -293,6 +293,7 @@ class GmxReading:
                 returns=self.use.returns,
                 claimable_usd=self._claimable_usd(claimable, prices),
                 claim_above_usd=self.use.claim_above_usd,
+                most=self.use.most,
             ),
             long=long,
             short=short,

@@ -95,7 +95,7 @@ def check_least(doing: str, size_usd: Decimal, margin: Decimal, state: VenueStat
         raise OrderRejected(
             f"{doing} of {size_usd:.2f} USD, and the protocol's least is {state.min_position_usd:.2f}"
         )
-    if margin < state.min_collateral_usd:
+    if state.collateral is not None and margin < state.min_collateral_usd:  # on paper none is brought
         raise OrderRejected(
             f"{doing} with a margin of {margin:.2f} USD, and the protocol's least is {state.min_collateral_usd:.2f}"
         )

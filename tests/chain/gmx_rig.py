@@ -55,6 +55,7 @@ class GmxRig:
         )
         self.since = world.node.block_number()
         self.venue: dict[str, Any] = {}
+        self.mode = "live"
         self.app: App | None = None
 
     def hire(self, manner: Manner = PROMPT, seed: int = 1) -> None:
@@ -69,7 +70,7 @@ class GmxRig:
         """A new process on the same ledger."""
         self.stop()
         document = gmx_config(self.world, self.gmx)
-        document.update({"mode": "live", "clock": "chain"})
+        document.update({"mode": self.mode, "clock": "chain"})
         book: Any = document["books"][0]  # type: ignore[index]
         book.update({"policy": FIXED_BAND, "doubts": {"vol": "0"}})
         book["target"]["delta"] = f"{self.target:f}"

@@ -111,7 +111,8 @@ def test_the_hedge_is_never_doubled_and_ends_at_its_target(
 
 
 @pytest.mark.long
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.timeout(1800)
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(step, min_size=10, max_size=60))
 def test_over_long_sequences_too(world: World, steps: list[tuple[str, str]]) -> None:
     run(world, steps)

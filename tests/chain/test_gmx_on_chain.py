@@ -247,3 +247,28 @@ def test_what_waits_is_an_interval_in_the_exposure(rig: GmxRig) -> None:
     assert rig.app is not None
     (order,) = rig.app.ledger.open_intents(rig.world.accounts.hedger)
     assert order.intent.kind is IntentKind.TRADE
+
+
+def test_on_paper_an_order_is_prepared_tried_and_recorded(rig: GmxRig) -> None:
+    rig.mode = "paper"
+    rig.aim("5")
+    tick = rig.tick()
+    assert tick.outcome is not None
+    assert tick.outcome.state is OutcomeState.PAPER, tick.outcome.reason
+    assert rig.tick().record.snapshot.venue.position.size == 5
+    assert rig.sides() == (0, 0)
+    assert rig.keeper.pending() == []
+
+
+def test_a_rest_on_the_wrong_side_that_is_no_lot_is_closed_before_the_other_side_opens(rig: GmxRig) -> None:
+    rig.aim("0.6")
+    rig.settle()
+    rig.move(rig.price * Decimal("1.013"))
+    rig.aim("0")
+    rig.settle()
+    rig.aim("-3")
+    rig.settle()
+    long, _short = rig.sides()
+    assert long == 0
+    assert abs(rig.position() + 3) < NEAR
+    rig.check_books()

@@ -87,7 +87,7 @@ def test_every_command_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
     assert set(script_lines) == SCRIPTS
     assert all(os.access(ROOT / script, os.X_OK) for script in SCRIPTS)
     known = {"localnet", "status", "once", "run", "explain", "replay", "risk"}
-    known |= {"halt", "resume", "rehearse", "fork"}
+    known |= {"halt", "resume", "rehearse", "fork", "doctor", "export"}
     assert set(program_lines) == known
 
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -102,6 +102,9 @@ def test_every_command_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
         replayed = finished(program_lines["replay"], tmp_path, environment)
         assert "identical to the last bit" in " ".join(replayed.replace("│", " ").split())
         assert "Margin on curie-eth" in finished(program_lines["risk"], tmp_path, environment)
+        assert " 0 fail" in " ".join(finished(program_lines["doctor"], tmp_path, environment).split())
+        finished(program_lines["export"], tmp_path, environment)
+        assert (tmp_path / "export" / "decisions.csv").read_text(encoding="utf-8").count("\n") > 1
         assert "HALTED" in finished(program_lines["halt"], tmp_path, environment)
         assert "ACTIVE" in finished(program_lines["resume"], tmp_path, environment)
 

@@ -19,6 +19,7 @@ from bot.chain.mandate import Mandate
 from bot.chain.sender import FeeRules, Sender
 from bot.chain.signer import LocalSigner
 from bot.core.decision import Decided, Rules, decide
+from bot.core.events import Event
 from bot.core.exposure import measure
 from bot.core.fees import FeeCap, Offer
 from bot.core.greeks import position_greeks, price_book
@@ -509,6 +510,7 @@ class Rig:
         self.chain_id = CHAIN_ID
         self.confirmations = 1
         self.transfers: TransferBounds | None = None
+        self.events: list[Event] = []
         self.start()
 
     def start(self) -> None:
@@ -538,7 +540,7 @@ class Rig:
         )
         access = ChainAccess(self.client, MULTICALL, self.chain_id, self.instance, 10**7, 10**6, None)
         self.chains = {CHAIN: access}
-        self.desk = Desk(self.chains, (self.book,), self.ledger, self.clock)
+        self.desk = Desk(self.chains, (self.book,), self.ledger, self.clock, self.events.append)
 
     def restart(self) -> None:
         """As after a crash."""

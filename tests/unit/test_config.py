@@ -113,7 +113,7 @@ UNKNOWN_KEY = "this key is not known"
 NOT_EXACT = 'an amount is written in quotes, like "0.25", for a float would not be exact'
 ONE_RISK = "give one of risk_aversion, daily_error_usd and daily_error_nav"
 NOT_WHOLE = "Input should be a valid integer"
-NAMED = 'a secret is named, not written here: "env:NAME" or "file:PATH"'
+NAMED = 'a secret is named, not written here: "env:NAME", "file:PATH" or "credential:NAME"'
 
 MISTAKES: list[tuple[Where, Any, str, str]] = [
     (("typo",), 1, "typo", UNKNOWN_KEY),

@@ -27,6 +27,8 @@ from bot.venues.bounds import OrderBounds
 from bot.venues.gmx import GmxVenue
 from bot.venues.gmx_market import GmxMarket, Side
 
+pytestmark = pytest.mark.long
+
 CASES = 5_000
 MAX_ORDER = 60
 GAP = Decimal("0.1")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from builders import ACCOUNT, NOW, Rig, ScriptedCurie, address, receipt, venue_state
@@ -27,7 +27,7 @@ from bot.core.model import (
 )
 from bot.core.risk import FIRST_WAIT_S, LONGEST_WAIT_S, RETRIES_AT_ONCE, waits
 from bot.desk import CANCEL_AGAIN_S, SOON_S, Tick
-from bot.errors import Halt
+from bot.errors import DataError, Halt
 from bot.ports import Reader, Receipt, TxCall
 from bot.venues.bounds import OrderBounds, TransferBounds
 
@@ -203,6 +203,19 @@ class TestCancelling:
         rig.executes()
         assert code(rig.later()) == "INSIDE_BAND"
         assert rig.kinds() == [("trade", "FILLED"), ("cancel", "DEAD")]
+
+    def test_an_expired_order_is_cancelled_although_the_book_cant_be_read(self, rig: KeptRig) -> None:
+        rig.tick()
+        rig.tells(EXPIRED)
+
+        def unreadable() -> NoReturn:
+            raise DataError("the feed is stale")
+
+        rig.source.read = unreadable
+        for _ in range(2):
+            with pytest.raises(DataError, match="stale"):
+                rig.later(301)
+        assert rig.kinds()[1:] == [("cancel", "FILLED")] * 2
 
     def test_a_halted_account_still_cancels(self, rig: KeptRig) -> None:
         rig.tick()
