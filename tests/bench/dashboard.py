@@ -91,8 +91,10 @@ def copy_orders(db: sqlite3.Connection, turn: int, shift: int, start: int, step_
     here = "tick_id + :shift <= :count AND resolved_after + :shift <= :count"
     db.execute(
         "INSERT INTO intents SELECT :turn || key, tick_id + :shift, book, account, market, kind, size, price_bound, "
-        "deadline, reference_price, outcome, reason, gas_usd, :start + (resolved_after + :shift) * :step, "
-        f"resolved_after + :shift FROM old.intents WHERE {here}",
+        "deadline, reference_price, parent, order_id, outcome, reason, gas_usd, "
+        ":start + (resolved_after + :shift) * :step, "
+        "resolved_after + :shift, settled_tx, settled_block, settled_block_hash "
+        f"FROM old.intents WHERE {here}",
         values,
     )
     keys = f"(SELECT key FROM old.intents WHERE {here})"

@@ -128,7 +128,7 @@ class TestOpening:
             db.execute("UPDATE meta SET value = '7' WHERE name = 'schema_version'")
             db.execute("DROP TABLE fills")
             db.commit()
-        with pytest.raises(ConfigError, match="ledger: it was written with schema 7, this program reads 2"):
+        with pytest.raises(ConfigError, match="ledger: it was written with schema 7, this program reads 3"):
             open_ledger(path)
         assert rows(path, "SELECT name FROM sqlite_master WHERE name = 'fills'") == []
 
@@ -252,7 +252,8 @@ class TestIntents:
         intended(ledger)
         copy = (
             "INSERT INTO intents SELECT 'copy', tick_id, book, account, market, kind, size, price_bound, deadline, "
-            "reference_price, ?, reason, gas_usd, resolved_at, resolved_after FROM intents"
+            "reference_price, parent, order_id, ?, reason, gas_usd, resolved_at, resolved_after, settled_tx, "
+            "settled_block, settled_block_hash FROM intents"
         )
         with closing(sqlite3.connect(path)) as db, pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
             db.execute(copy, ("PENDING",))

@@ -28,7 +28,10 @@ def liquidated(size: Decimal, tx_hash: str = "0xbad") -> list[list[EventLog]]:
     figures = [int(abs(size) * 2000 * 10**18), int(abs(size) * 10**18), 10**18, ACCOUNT]
     topics = (house.abi.topic("PositionLiquidated"), word(ACCOUNT), word(MARKET))
     forced = Log(house.address, topics, encode(["uint256", "uint256", "uint256", "address"], figures))
-    return [[EventLog(position_changed(size), tx_hash, 101)], [EventLog(forced, tx_hash, 101)]]
+    return [
+        [EventLog(position_changed(size), tx_hash, 101, "0x01")],
+        [EventLog(forced, tx_hash, 101, "0x01")],
+    ]
 
 
 def events(rig: Rig, answers: list[list[EventLog]]) -> None:
