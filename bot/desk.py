@@ -233,7 +233,8 @@ class Desk:
 
     def _outcome(self, book: Book, order: OpenIntent, receipt: Receipt) -> Outcome:
         """What the venue says of a mined order, as far as the chain is deep enough to count."""
-        reader = book.venue.outcome(order.intent, receipt)
+        before = self.ledger.decided_on(order.intent.key).venue
+        reader = book.venue.outcome(order.intent, receipt, before)
         return self._observer.ask_late(book.venue.chain, book.sender.confirmed, reader)
 
     def _act(self, book: Book, record: Decided, tick_id: int) -> Tick:

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 from bot.book import Book, ChainAccess
 from bot.chain.client import Health
 from bot.chain.reads import drive, look
+from bot.core.inputs import spot_of
 from bot.core.model import BlockRef, IntentKind, OptionPosition, Snapshot, SourceState, VolsUsed
 from bot.core.units import from_raw
 from bot.errors import ConfigError, DataError, TransientError
-from bot.ports import Call, Clock, Ledger, LogQuery, Reader, VolSource, primary_block
+from bot.ports import Call, Clock, Ledger, LogQuery, OptionSource, PriceFeed, Reader, VolSource, primary_block
 from bot.pricing.surface import Surface
 from bot.spending import accounted
 
@@ -78,8 +79,8 @@ class Observer:
         feeds = tuple(states[feed.chain].pop(0) for feed in book.feeds)
         sequencers = tuple(states[chain].pop(0) for chain in guarded)
         native = states[book.venue.chain].pop(0) if book.rules.limits.min_native is not None else None
-        spot = sources[0].spot
-        sources, vols = with_vols(book.vols, sources, tuple(blocks), self._clock.now())
+        spot = spot_of(sources, feeds)
+        sources, vols = with_vols(book.vols, sources, spot, tuple(blocks), self._clock.now())
         access = self._chains[book.venue.chain]
         head = primary_block(tuple(blocks), book.venue.chain)
         open_orders = self._ledger.open_intents(book.venue.account)
@@ -123,9 +124,13 @@ class Observer:
         return from_raw(wei, 18)
 
     def watch(self, book: Book) -> Decimal:
-        """The book's spot alone, in one request."""
-        source = book.sources[0]
-        return look(self._chains[source.chain].client, source.watch())
+        """The book's spot alone, in one request: from the source or feed that a tick takes it from."""
+        told: tuple[OptionSource | PriceFeed, ...] = (*book.sources, *book.feeds)
+        for part in told:
+            spot = look(self._chains[part.chain].client, part.watch())
+            if spot is not None:
+                return spot
+        raise DataError(f"{book.name}: nothing tells its spot: add [[books.feeds]]")
 
     def _pin(self, book: Book, chain: str, head: BlockRef | None) -> BlockRef:
         """The head of `chain`, if it was not read just now. TransientError where it can't show our last order yet."""
@@ -180,19 +185,22 @@ def resumed(asked: Sequence[Call | LogQuery], reader: Reader[T]) -> Reader[T]:
 
 
 def with_vols(
-    vols: VolSource | None, sources: tuple[SourceState, ...], blocks: tuple[BlockRef, ...], now: int
+    vols: VolSource | None,
+    sources: tuple[SourceState, ...],
+    spot: Decimal,
+    blocks: tuple[BlockRef, ...],
+    now: int,
 ) -> tuple[tuple[SourceState, ...], VolsUsed]:
     """`sources` with the vols of `vols` in place of the vaults' own, where there is one, and what was used."""
     if vols is None:
         return sources, VolsUsed("vault", min(block.timestamp for block in blocks))
     surface = vols.read(now)
-    for source in sources:
-        refuse_other_underlying(surface, source, now)
-    seen = tuple(replace(source, positions=priced_by(surface, source, now)) for source in sources)
+    refuse_other_underlying(surface, spot, now)
+    seen = tuple(replace(source, positions=priced_by(surface, source, spot, now)) for source in sources)
     return seen, VolsUsed(vols.name, surface.at)
 
 
-def priced_by(surface: Surface, source: SourceState, now: int) -> tuple[OptionPosition, ...]:
+def priced_by(surface: Surface, source: SourceState, spot: Decimal, now: int) -> tuple[OptionPosition, ...]:
     """A source's positions with the surface's vols, asked once per expiry. What has expired stays as it is."""
     found = list(source.positions)
     by_expiry: dict[int, list[int]] = defaultdict(list)
@@ -202,20 +210,19 @@ def priced_by(surface: Surface, source: SourceState, now: int) -> tuple[OptionPo
     for expiry, places in by_expiry.items():
         strikes = [float(found[place].strike) for place in places]
         vols, slopes = surface.vols(strikes, expiry, now), surface.slopes(strikes, expiry, now)
-        money_vol = surface.atm_vol(expiry, now, float(source.spot))
+        money_vol = surface.atm_vol(expiry, now, float(spot))
         for place, vol, slope in zip(places, vols.tolist(), slopes.tolist(), strict=True):
             found[place] = replace(found[place], vol=vol, slope=slope, money_vol=money_vol)
     return tuple(found)
 
 
-def refuse_other_underlying(surface: Surface, source: SourceState, now: int) -> None:
-    """DataError where a surface's forwards are far from the vault's spot: its vols are another underlying's."""
-    spot = float(source.spot)
+def refuse_other_underlying(surface: Surface, spot: Decimal, now: int) -> None:
+    """DataError where a surface's forwards are far from the book's spot: its vols are another underlying's."""
     for part in surface.slices:
         if part.forward_known and part.expiry > now:
             forward = surface.forward(part.expiry, now)
-            if abs(forward / spot - 1) > FARTHEST_FORWARD:
+            if abs(forward / float(spot) - 1) > FARTHEST_FORWARD:
                 raise DataError(
-                    f"{surface.name}: a forward of {forward:,.2f} beside {source.name}'s spot of {spot:,.2f}: "
+                    f"{surface.name}: a forward of {forward:,.2f} beside the book's spot of {spot:,.2f}: "
                     "these are the vols of another underlying"
                 )

@@ -182,8 +182,8 @@ class OptionSource(Protocol):
         """The vault's positions, holdings, spot and vols. Raises DataError where one can't be read."""
         ...
 
-    def watch(self) -> Reader[Decimal]:
-        """The spot alone, in one call: what is looked at between two ticks."""
+    def watch(self) -> Reader[Decimal | None]:
+        """The spot alone, in one call: what is looked at between two ticks. None where it has no spot of its own."""
         ...
 
     def contracts(self) -> dict[str, str]:
@@ -206,6 +206,10 @@ class PriceFeed(Protocol):
 
     def read(self) -> Reader[FeedPrice]:
         """Its price. Raises DataError where it has none."""
+        ...
+
+    def watch(self) -> Reader[Decimal | None]:
+        """The price alone, in one call: what is looked at between two ticks where no source tells the spot."""
         ...
 
     def contracts(self) -> dict[str, str]:
@@ -289,9 +293,10 @@ class PerpVenue(Protocol):
         """A revert's data in words."""
         ...
 
-    def outcome(self, intent: Intent, receipt: Receipt) -> Reader[Outcome]:
+    def outcome(self, intent: Intent, receipt: Receipt, before: VenueState) -> Reader[Outcome]:
         """What became of `intent`, from its mined transaction and whatever followed it on the venue.
 
+        `before` is the venue as the intent's decision saw it: a venue without events tells an order by what changed.
         PENDING where an executor has still to act; it is asked again then.
         """
         ...
@@ -362,6 +367,10 @@ class Ledger(Protocol):
 
     def last_tick(self, book: str) -> LastTick | None:
         """The book's newest tick."""
+        ...
+
+    def decided_on(self, intent_key: str) -> Snapshot:
+        """What an intent's decision saw. KeyError where there is no such intent."""
         ...
 
     def settled_since(self, tick_id: int) -> tuple[tuple[TradeDone, ...], Decimal]:

@@ -9,7 +9,7 @@ import typer
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from bot.app import make_signer
+from bot.app.signers import make_signer
 from bot.chain.signer.local import signer_from_keystore
 from bot.cli.shared import DEFAULT_CONFIG, ConfigFile, Json, show
 from bot.config import load_config

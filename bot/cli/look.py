@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bot import explain as views
-from bot.app import make_rules
+from bot.app.rules import make_rules
 from bot.cli.shared import DEFAULT_CONFIG, ConfigFile, Json, show
 from bot.config import load_config
 from bot.errors import ConfigError

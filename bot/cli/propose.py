@@ -10,7 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bot.app import make_client, make_signer
+from bot.app.chains import make_client
+from bot.app.signers import make_signer
 from bot.chain.client import Client, RevertError
 from bot.chain.contracts import contract
 from bot.chain.reads import drive

@@ -5,30 +5,16 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
-from bot.config.fields import Address, Amount, FilePath, Model, NotNegative, Positive, WebUrl, Whole
+from bot.config.feeds import FeedConfig
+from bot.config.fields import Amount, FilePath, Model, NotNegative, Positive, WebUrl, Whole
 from bot.config.limits import LimitsConfig
 from bot.config.policies import PolicyConfig
+from bot.config.sources import SourceConfig
 from bot.config.venues import GmxConfig, VenueConfig
 from bot.core.margin import MarginPolicy
 from bot.core.protection import Protection
 from bot.core.target import Numeraire
 from bot.pricing.conventions import Convention
-
-
-class LyraConfig(Model):
-    """A Lyra Avalon market's pool as the option vault."""
-
-    kind: Literal["lyra"]
-    name: str
-    chain: str
-    viewer: Address
-    market: Address
-    option_token: Address
-    greek_cache: Address
-    liquidity_pool: Address
-    pool_hedger: Address
-    base_asset: Address
-    exchange_adapter: Address
 
 
 class VaultVols(Model):
@@ -93,19 +79,6 @@ class DoubtsConfig(Model):
     price: NotNegative = Decimal(0)
 
 
-class ChainlinkConfig(Model):
-    """A Chainlink feed of the spot in USD; a price older than its `heartbeat_s` is not traded on.
-
-    It is on the venue's chain unless `chain` says otherwise.
-    """
-
-    kind: Literal["chainlink"]
-    name: str
-    address: Address
-    heartbeat_s: Whole
-    chain: str | None = None
-
-
 def _with_kind(policy: object) -> object:
     """`policy` with the default kind where it names none."""
     return {"kind": "optimal_band", **policy} if isinstance(policy, dict) else policy
@@ -148,14 +121,14 @@ class BookConfig(Model):
 
     name: str
     underlying: str
-    sources: Annotated[tuple[LyraConfig, ...], Field(min_length=1)]
+    sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
     vols: Annotated[VolsConfig, Field(discriminator="kind")] = VaultVols(kind="vault")
     target: TargetConfig
     doubts: DoubtsConfig = DoubtsConfig()
     venue: VenueConfig
     policy: Annotated[PolicyConfig, Field(discriminator="kind"), BeforeValidator(_with_kind)]
     limits: LimitsConfig
-    feeds: tuple[ChainlinkConfig, ...] = ()
+    feeds: tuple[FeedConfig, ...] = ()
     margin: MarginConfig | None = None
 
     @model_validator(mode="after")

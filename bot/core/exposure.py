@@ -54,7 +54,11 @@ def measure(snapshot: Snapshot, priced: Sequence[Priced], target: Target, doubts
         charm=sums["charm"],
         vol=vol,
         years=years,
-        checks=tuple(cached_delta_check(part.source, float(part.values[DELTA].sum())) for part in priced),
+        checks=tuple(
+            cached_delta_check(part.source, float(part.values[DELTA].sum()), part.source.cached_delta)
+            for part in priced
+            if part.source.cached_delta is not None
+        ),
     )
 
 
@@ -92,7 +96,10 @@ def doubts_of(snapshot: Snapshot, priced: Sequence[Priced], vol: float, doubts: 
     spot = float(snapshot.spot)
     age = max(snapshot.at - snapshot.timestamp, 0)
     moved = spot * vol * math.sqrt(age / SECONDS_PER_YEAR)
-    second = (*(source.spot for source in snapshot.sources), *(feed.price for feed in snapshot.feeds))
+    second = (
+        *(source.spot for source in snapshot.sources if source.spot),
+        *(feed.price for feed in snapshot.feeds),
+    )
     others = (snapshot.venue.index, *second)
     apart = max(abs(float(price) - spot) for price in others)
     in_flight = float(snapshot.in_flight)
@@ -117,11 +124,11 @@ def widest(exposure: Exposure) -> Bound:
     return max(exposure.bounds, key=lambda bound: bound.above - bound.below)
 
 
-def cached_delta_check(source: SourceState, ours: float) -> Check:
+def cached_delta_check(source: SourceState, ours: float, theirs: float) -> Check:
     """Our options delta at the live price beside the protocol's cached one, which ages and is never traded on."""
     return Check(
         name=f"{source.name} options delta",
         ours=ours,
-        theirs=source.cached_delta,
+        theirs=theirs,
         note=f"cached at price {source.cached_spot:.2f}, Unix time {source.cached_at}",
     )

@@ -1,12 +1,26 @@
 """Whether what was read can be traded on: pauses, the sequencer, ages, and sources that disagree."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from bot.core.limits import Limits
-from bot.core.model import Hold, Prices, Snapshot
+from bot.core.model import FeedPrice, Hold, Prices, Snapshot, SourceState
+from bot.errors import DataError
 
 CONFIRMS = Decimal("0.5")
 """A second source confirms a move of the spot by moving at least this share of it the same way."""
+
+
+def spot_of(sources: Sequence[SourceState], feeds: Sequence[FeedPrice]) -> Decimal:
+    """The book's spot in USD: the first source's that has one, else the first feed's. DataError where none has."""
+    known = (*(source.spot for source in sources), *(feed.price for feed in feeds))
+    for price in known:
+        if price is not None:
+            return price
+    named = ", ".join(source.name for source in sources)
+    raise DataError(
+        f"{named}: no source has a spot of its own, and the book has no feeds: add [[books.feeds]]"
+    )
 
 
 def untrusted(snapshot: Snapshot, limits: Limits) -> Hold | None:
@@ -70,7 +84,7 @@ def price_gap(snapshot: Snapshot, limits: Limits) -> Hold | None:
     for name, price in (
         ("the venue's index", venue.index),
         ("the venue's traded price", venue.mark),
-        *((f"the spot of {source.name}", source.spot) for source in snapshot.sources),
+        *((f"the spot of {source.name}", source.spot) for source in snapshot.sources if source.spot),
         *((f"feed {feed.name}'s price", feed.price) for feed in snapshot.feeds),
     ):
         gap = abs(price / snapshot.spot - 1)

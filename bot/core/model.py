@@ -68,20 +68,22 @@ class Check:
 class SourceState:
     """What one option source holds. `spot` in USD, `rate` annual and continuous, `nav_usd` the vault's own mark.
 
-    `settled` counts positions that are expired, settled and not yet paid out: they carry no delta. `paused` says in a
-    sentence that the protocol has stopped the market, "" where it is open.
+    `spot` and `nav_usd` are None where the protocol has none, and so is `cached_delta`: the protocol's own figure for
+    the options' delta, of Unix second `cached_at` and the price `cached_spot`. `settled` counts positions that are
+    expired, settled and not yet paid out: they carry no delta. `paused` says in a sentence that the protocol has
+    stopped the market, "" where it is open.
     """
 
     name: str
     positions: tuple[OptionPosition, ...]
     holdings: tuple[Holding, ...]
-    spot: Decimal
-    rate: float
-    nav_usd: Decimal
-    cached_delta: float
-    cached_at: int
-    cached_spot: Decimal
-    settled: int
+    spot: Decimal | None = None
+    rate: float = 0.0
+    nav_usd: Decimal | None = None
+    cached_delta: float | None = None
+    cached_at: int = 0
+    cached_spot: Decimal = Decimal(0)
+    settled: int = 0
     paused: str = ""
 
 

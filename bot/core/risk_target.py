@@ -82,7 +82,8 @@ def daily_usd_of(risk: DailyError | DailyErrorOfNav, nav_usd: float) -> float:
     if isinstance(risk, DailyError):
         return float(risk.usd)
     if nav_usd <= 0.0:
-        raise DataError(f"the risk target is a share of NAV, which is ${nav_usd:,.2f}")
+        unknown = "; it counts as 0 where a source doesn't tell" if nav_usd == 0.0 else ""
+        raise DataError(f"the risk target is a share of NAV, which is ${nav_usd:,.2f}{unknown}")
     return float(risk.share) * nav_usd
 
 

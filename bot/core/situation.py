@@ -59,9 +59,15 @@ def situation_of(snapshot: Snapshot, exposure: Exposure, interval_s: int) -> Sit
         vol=exposure.vol,
         years=exposure.years,
         rate=snapshot.sources[0].rate if snapshot.sources else 0.0,
-        nav_usd=float(sum((source.nav_usd for source in snapshot.sources), Decimal(0))),
+        nav_usd=float(nav_of(snapshot)),
         now=snapshot.at,
         interval_s=interval_s,
         last_trade=snapshot.last_trade,
         costs=costs_of(snapshot),
     )
+
+
+def nav_of(snapshot: Snapshot) -> Decimal:
+    """What the sources' vaults say that they are worth together, in USD; 0 where one of them doesn't say."""
+    worth = [source.nav_usd for source in snapshot.sources]
+    return sum((nav for nav in worth if nav is not None), Decimal(0)) if None not in worth else Decimal(0)

@@ -8,7 +8,8 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from bot.app import bound_account, make_signer
+from bot.app import bound_account
+from bot.app.signers import make_signer
 from bot.config import load_config
 from bot.doctor.books import Patient, book_findings
 from bot.doctor.chains import chain_findings

@@ -7,17 +7,20 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from bot.app import make_access, make_client, make_feed, make_source, make_venue, make_vols
+from bot.app.chains import make_access, make_client
+from bot.app.parts import make_feed, make_source, make_vols
+from bot.app.venues import make_venue
 from bot.book import ChainAccess
 from bot.chain.reads import drive, look
 from bot.config import Config
 from bot.config.books import BookConfig
+from bot.core.inputs import spot_of
 from bot.core.margin import margin_of, standing
 from bot.core.model import BlockRef, FeedPrice, SourceState, VenueState
 from bot.core.units import WEI_PER_NATIVE
 from bot.doctor.chains import all_of, clock_findings, contract_findings, newest
 from bot.doctor.findings import Finding, fails, isolated, passes, warns
-from bot.errors import TransientError, VaultkeelError
+from bot.errors import DataError, TransientError, VaultkeelError
 from bot.ports import Part, Reader
 
 FEW_ORDERS = 20
@@ -101,7 +104,8 @@ def read_part(patient: Patient, part: Part) -> Iterator[Finding]:
         case SourceState():
             source = next(s for s in patient.parts if s.name == part.name)
             spot = look(patient.access[part.chain].client, source.watch())  # type: ignore[union-attr]
-            text = f"{len(state.positions)} positions, spot {spot:,.2f} USD"
+            priced = "no spot of its own" if spot is None else f"spot {spot:,.2f} USD"
+            text = f"{len(state.positions)} positions, {priced}"
             paused = state.paused
         case VenueState():
             text = f"position {state.position.size:+.4f}, mark {state.mark:,.2f} USD, index {state.index:,.2f} USD"
@@ -145,7 +149,11 @@ def prices(patient: Patient) -> Iterator[Finding]:
         )
     if not sources:
         return
-    spot = sources[0].spot
+    try:
+        spot = spot_of(sources, feeds)
+    except DataError as error:
+        yield fails(check, str(error), "name a feed that prices the underlying in USD: docs/configuration.md")
+        return
     others = [(feed.name, feed.price) for feed in feeds]
     for state in states:
         if isinstance(state, VenueState):

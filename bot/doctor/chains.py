@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from bot.app import make_providers
+from bot.app.chains import make_providers
 from bot.chain.client import Client, Provider
 from bot.config.chains import ChainConfig
 from bot.core.model import BlockRef

@@ -4,6 +4,8 @@ A feed's age is held against its own heartbeat when the limits are checked; what
 `answeredInRound` is deprecated and the aggregator's own bounds are mostly unused: neither is looked at.
 """
 
+from decimal import Decimal
+
 from bot.chain.contracts import contract
 from bot.core.model import FeedPrice, SequencerState
 from bot.core.units import from_raw
@@ -22,6 +24,7 @@ class ChainlinkFeed:
         self.chain = chain
         self._feed = contract("chainlink_aggregator", address)
         self._heartbeat_s = heartbeat_s
+        self._decimals: int | None = None
 
     def contracts(self) -> dict[str, str]:
         """Addresses that must hold code, by the name of their configuration field."""
@@ -29,15 +32,21 @@ class ChainlinkFeed:
 
     def read(self) -> Reader[FeedPrice]:
         """The latest round's price. DataError where the round is incomplete or its answer is no price."""
-        (_round, answer, _started, updated_at, _), decimals = yield [
+        first = [] if self._decimals is not None else [self._feed.call("decimals")]
+        (_round, answer, _started, updated_at, _), *told = yield [
             self._feed.call("latestRoundData"),
-            self._feed.call("decimals"),
+            *first,
         ]
+        decimals = self._decimals = told[0] if self._decimals is None else self._decimals
         if updated_at == 0:
             raise DataError(f"feed {self.name}: its latest round is not complete")
         if answer <= 0:
             raise DataError(f"feed {self.name}: it answers {from_raw(answer, decimals):f}, which is no price")
         return FeedPrice(self.name, from_raw(answer, decimals), updated_at, self._heartbeat_s)
+
+    def watch(self) -> Reader[Decimal | None]:
+        """The price alone."""
+        return (yield from self.read()).price
 
 
 class SequencerFeed:

@@ -33,6 +33,7 @@ from bot.core.model import (
     Outcome,
     OutcomeState,
     Refusals,
+    Snapshot,
     Spent,
 )
 from bot.errors import ConfigError, OrderRejected, TransientError
@@ -167,6 +168,19 @@ class SqlLedger:
         if row is None:
             return None
         return LastTick(row[0], SNAPSHOT.validate_json(row[1]), EXPOSURE.validate_json(row[2]))
+
+    def decided_on(self, intent_key: str) -> Snapshot:
+        """See the port."""
+        wanted = (
+            select(ticks.c.snapshot_json)
+            .select_from(intents.join(ticks, ticks.c.id == intents.c.tick_id))
+            .where(intents.c.key == intent_key)
+        )
+        with self._read() as db:
+            found = db.execute(wanted).scalar_one_or_none()
+        if found is None:
+            raise KeyError(intent_key)
+        return SNAPSHOT.validate_json(found)
 
     def settled_since(self, tick_id: int) -> tuple[tuple[TradeDone, ...], Decimal]:
         """See the port."""

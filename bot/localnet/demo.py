@@ -14,6 +14,7 @@ from bot.app import App, build
 from bot.book import Book
 from bot.config import load_config
 from bot.core.model import OutcomeState, Snapshot
+from bot.core.situation import nav_of
 from bot.desk import Tick
 from bot.errors import DataError
 from bot.localnet.configuration import write_files
@@ -122,7 +123,7 @@ class Run:
             measures=measures(steps),
             cost=self._cost(orders, last),
             venue_value_usd=last.venue.margin.account_value,
-            nav_usd=last.sources[0].nav_usd,
+            nav_usd=nav_of(last),
             ledger=self._path,
         )
 
@@ -146,8 +147,8 @@ class Run:
         step = Step(
             at=at,
             price=m1.spot,
-            nav_m1=m1.sources[0].nav_usd,
-            nav_m2=before.snapshot.sources[0].nav_usd,
+            nav_m1=nav_of(m1),
+            nav_m2=nav_of(before.snapshot),
             hedge_m1=self._side.value(m1) - gas,
             venue_value_m1=m1.venue.margin.account_value,
             vault_delta=before.exposure.unhedged,

@@ -119,7 +119,7 @@ class LyraSource:
             paused=f"{self.name}: the option market is paused" if view["isPaused"] else "",
         )
 
-    def watch(self) -> Reader[Decimal]:
+    def watch(self) -> Reader[Decimal | None]:
         """The spot alone."""
         (spot,) = yield [self._spot_call()]
         return from_raw(spot, 18)

@@ -331,7 +331,12 @@ class CurieVenue:
         reason = self._house.abi.explain(revert)
         return f"{reason} ({REASONS[reason]})" if reason in REASONS else reason
 
-    def outcome(self, intent: Intent, receipt: Receipt) -> Reader[Outcome]:
+    def outcome(
+        self,
+        intent: Intent,
+        receipt: Receipt,
+        before: VenueState,  # noqa: ARG002 - the port's signature
+    ) -> Reader[Outcome]:
         """FILLED, PARTIAL or DEAD, from the receipt's own events: on Curie mined is executed."""
         yield from ()
         if not receipt.succeeded:

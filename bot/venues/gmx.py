@@ -122,7 +122,12 @@ class GmxVenue:
         """The protocol's error with its meaning."""
         return reason_of(revert, self._market)
 
-    def outcome(self, intent: Intent, receipt: Receipt) -> Reader[Outcome]:
+    def outcome(
+        self,
+        intent: Intent,
+        receipt: Receipt,
+        before: VenueState,  # noqa: ARG002 - the port's signature
+    ) -> Reader[Outcome]:
         """From the events of the order that the transaction placed: PENDING until an executor came, and cancellable
         once it has waited for as long as the protocol asks.
         """

@@ -46,9 +46,9 @@ class PaperVenue:
         position = replace(state.position, size=state.position.size - recorded)
         return replace(state, position=position, collateral=None)
 
-    def outcome(self, intent: Intent, receipt: Receipt) -> Reader[Outcome]:
+    def outcome(self, intent: Intent, receipt: Receipt, before: VenueState) -> Reader[Outcome]:
         """Never asked: nothing was sent."""
-        return self._venue.outcome(intent, receipt)
+        return self._venue.outcome(intent, receipt, before)
 
 
 def overlay(state: VenueState, fills: tuple[Fill, ...]) -> VenueState:

@@ -13,7 +13,7 @@ from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from hexbytes import HexBytes
 from services import ORDER, KmsStandIn
 
-from bot.app import make_signer
+from bot.app.signers import make_signer
 from bot.chain.signer import signer_from_key
 from bot.chain.signer.kms import kms_client, signer_from_kms
 from bot.chain.signer.remote import RemoteSigner

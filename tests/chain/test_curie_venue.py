@@ -65,7 +65,7 @@ class Desk:
         found = self.client.receipt(mined.transaction_hash)
         assert found is not None
         with pytest.raises(StopIteration) as stop:  # this venue's outcome is in its receipt: nothing is asked
-            next(self.venue.outcome(intent, found[0]))
+            next(self.venue.outcome(intent, found[0], self.state()))
         assert isinstance(stop.value.value, Outcome)
         return stop.value.value
 
@@ -322,7 +322,7 @@ class TestOrders:
         found = desk.client.receipt(mined["transactionHash"])
         assert found is not None
         with pytest.raises(StopIteration) as stop:
-            next(desk.venue.outcome(intent, found[0]))
+            next(desk.venue.outcome(intent, found[0], state))
         assert stop.value.value.state is OutcomeState.DEAD
         assert stop.value.value.fill is None
         assert trades_of(desk.world, since) == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support import Edit, as_it_is, hedger_nonce, opened, rows, run_here, write_config
 
-from bot.app import make_curie
+from bot.app.venues import make_curie
 from bot.chain.client import Client, RevertError
 from bot.chain.contracts import contract
 from bot.chain.reads import drive
@@ -199,7 +199,7 @@ class TestTrading:
             intent, state, client.preflight(delegated.key, venue.prepare(intent, state))
         )
         with pytest.raises(StopIteration) as stop:
-            next(venue.outcome(intent, delegated.trade(size)))
+            next(venue.outcome(intent, delegated.trade(size), state))
         fill = stop.value.value.fill
         assert promised.size == fill.size == Decimal(size)
         assert abs(promised.notional - fill.notional) < Decimal("0.000001")

@@ -117,7 +117,7 @@ class Waiting:
     receipt: Any
 
     def outcome(self) -> Outcome:
-        told = self.hand.ask(self.hand.venue.outcome(self.meant, self.receipt))
+        told = self.hand.ask(self.hand.venue.outcome(self.meant, self.receipt, self.hand.state()))
         assert isinstance(told, Outcome)
         return told
 
@@ -239,7 +239,7 @@ def test_funding_is_read_with_its_sign_and_claimed(hand: Hand) -> None:
     assert owed.collateral.claimable_usd > 0
     claim = hand.intent(owed.collateral.claimable_usd, owed, IntentKind.CLAIM)
     mined = hand.send(hand.venue.prepare(claim, owed))
-    assert hand.ask(hand.venue.outcome(claim, mined)).state is OutcomeState.FILLED
+    assert hand.ask(hand.venue.outcome(claim, mined, owed)).state is OutcomeState.FILLED
     done = hand.state()
     assert done.collateral is not None
     assert done.collateral.claimable_usd == 0
@@ -359,7 +359,7 @@ def test_a_cancel_after_the_expiry_returns_the_collateral_and_is_told_of_both_or
     assert told.cancellable
     asked = hand.intent(Decimal(0), before, IntentKind.CANCEL, order_id=told.order_id, price_bound=Decimal(0))
     mined = hand.send(hand.venue.prepare(asked, before))
-    assert hand.ask(hand.venue.outcome(asked, mined)).state is OutcomeState.FILLED
+    assert hand.ask(hand.venue.outcome(asked, mined, before)).state is OutcomeState.FILLED
     ended = waiting.outcome()
     assert (ended.state, ended.keeper_wei) == (OutcomeState.DEAD, 0)
     assert "the account itself cancelled it" in ended.reason

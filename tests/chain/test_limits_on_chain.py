@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support import Edit, hedger_nonce, opened, read_venue, rows, run_here, trades_of, write_config
 
-from bot.app import make_rules
+from bot.app.rules import make_rules
 from bot.config import load_config
 from bot.core.decision import Decided
 from bot.core.model import Hold, Mode, Rebalance

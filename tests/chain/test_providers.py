@@ -24,7 +24,7 @@ from support import (
     write_config,
 )
 
-from bot.app import make_client
+from bot.app.chains import make_client
 from bot.chain.client import Client
 from bot.config import load_config
 from bot.core.model import Hold, OutcomeState

@@ -14,7 +14,10 @@ import tomlkit
 from builders import ACCOUNT, KEY, SIGNER
 from pydantic import ValidationError
 
-from bot.app import make_book, make_client, make_limits, make_signer, order_bounds
+from bot.app import make_book
+from bot.app.chains import make_client
+from bot.app.rules import make_limits, order_bounds
+from bot.app.signers import make_signer
 from bot.config import Config, load_config
 from bot.config.chains import KeySigner
 from bot.config.policies import OptimalBandConfig

@@ -32,7 +32,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from test_readers import EDGES, INDEX_TWAP, LADDER, TWAP, curie_first
 
-from bot.app import bound_account, make_curie
+from bot.app import bound_account
+from bot.app.venues import make_curie
 from bot.chain.contracts import contract
 from bot.chain.mandate import Mandate
 from bot.chain.signer.local import signer_from_key
@@ -90,10 +91,10 @@ class TestOrders:
 
     def test_only_events_of_the_trader_are_the_orders(self) -> None:
         theirs, ours = (position_changed(Decimal(5), trader=who) for who in (TRADER, ACCOUNT))
-        told, _ = feed(VENUE.outcome(intent(), receipt("0xab", logs=(theirs, ours))), [])
+        told, _ = feed(VENUE.outcome(intent(), receipt("0xab", logs=(theirs, ours)), venue_state()), [])
         assert told.state is OutcomeState.FILLED
         with pytest.raises(DataError, match="changed 0 positions of ours"):
-            feed(VENUE.outcome(intent(), receipt("0xab", logs=(ours,))), [])
+            feed(VENUE.outcome(intent(), receipt("0xab", logs=(ours,)), venue_state()), [])
 
     def test_changes_from_outside_are_looked_for_at_the_trader(self) -> None:
         asked = next(VENUE.outside_changes(7, frozenset()))

@@ -35,7 +35,7 @@ def decoded(call: TxCall) -> tuple[str, dict[str, Any]]:
 
 
 def outcome(size: str, mined: Receipt) -> Outcome:
-    told, rounds = feed(VENUE.outcome(intent(size=size), mined), [])
+    told, rounds = feed(VENUE.outcome(intent(size=size), mined, venue_state()), [])
     assert rounds == [], "a receipt is enough"
     return told  # type: ignore[no-any-return]
 

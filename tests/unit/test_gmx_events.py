@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from builders import NOW, address, intent
+from builders import NOW, address, intent, venue_state
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 from gmx_models import (
@@ -41,7 +41,7 @@ def outcome(*logs: EventLog, size: str = "5", kind: int = 2, is_long: bool = Tru
     uints = {gmx_keys.base("REQUEST_EXPIRATION_TIME"): 300}
     world = Chain(logs, NOW, uints, answers={"getOrder": waiting_order(NOW - 10)})
     asked = placed(USD, kind=kind, is_long=is_long, fee=fee)
-    return world.outcome(VENUE.outcome(intent(size=size), asked))
+    return world.outcome(VENUE.outcome(intent(size=size), asked, venue_state()))
 
 
 def executed(tx: str = EXECUTED, block: int = 105) -> tuple[EventLog, ...]:
@@ -116,7 +116,7 @@ def test_a_fill_is_the_tokens_at_the_execution_price_and_its_impact_is_what_that
         answers={"getOrder": waiting_order(NOW - 10)},
     )
     asked = intent(reference_price=Decimal(reference).scaleb(-6))
-    fill = world.outcome(VENUE.outcome(asked, placed(USD))).fill
+    fill = world.outcome(VENUE.outcome(asked, placed(USD), venue_state())).fill
     assert fill is not None
     assert int(fill.size.scaleb(18)) == side * size
     assert fill.notional == pytest.approx(Decimal(size * price).scaleb(-30), rel=Decimal("1e-25"))

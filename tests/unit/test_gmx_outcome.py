@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from builders import ACCOUNT, NOW, address, intent, receipt
+from builders import ACCOUNT, NOW, address, intent, receipt, venue_state
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 from gmx_models import (
@@ -50,7 +50,7 @@ def chain(*logs: Log | EventLog, since: int = NOW - 10, now: int = NOW) -> Chain
 
 def outcome(world: Chain, size: str = "5", *, kind: int = 2, is_long: bool = True, **changes: Any) -> Outcome:
     asked = intent(size=size, **changes)
-    return world.outcome(VENUE.outcome(asked, placed(USD, kind=kind, is_long=is_long)))
+    return world.outcome(VENUE.outcome(asked, placed(USD, kind=kind, is_long=is_long), venue_state()))
 
 
 def error(signature: str, types: list[str], values: list[Any]) -> bytes:
@@ -114,7 +114,7 @@ class TestFilled:
     def test_moved_margin_has_no_fill(self, kind: IntentKind) -> None:
         asked = intent(kind=kind, size="5")
         mined_order = placed(0, kind=2 if kind is IntentKind.ADD_MARGIN else 4)
-        told = chain(FILLED[0], keeper_paid(4)).outcome(VENUE.outcome(asked, mined_order))
+        told = chain(FILLED[0], keeper_paid(4)).outcome(VENUE.outcome(asked, mined_order, venue_state()))
         assert told == Outcome(OutcomeState.FILLED, settled=SETTLED, keeper_wei=4)
 
     def test_only_what_follows_the_order_is_looked_through(self) -> None:
@@ -188,20 +188,23 @@ class TestWaiting:
 class TestReceipts:
     @pytest.mark.parametrize("kind", list(IntentKind))
     def test_a_revert_is_the_end(self, kind: IntentKind) -> None:
-        told = chain().outcome(VENUE.outcome(intent(kind=kind), receipt(TX, succeeded=False)))
+        told = chain().outcome(VENUE.outcome(intent(kind=kind), receipt(TX, succeeded=False), venue_state()))
         assert (told.state, told.order_id) == (OutcomeState.DEAD, "")
         assert "reverted" in told.reason
 
     @pytest.mark.parametrize("kind", [IntentKind.APPROVE, IntentKind.CLAIM])
     def test_an_approval_and_a_claim_need_no_executor(self, kind: IntentKind) -> None:
-        assert chain().outcome(VENUE.outcome(intent(kind=kind), receipt(TX))).state is OutcomeState.FILLED
+        assert (
+            chain().outcome(VENUE.outcome(intent(kind=kind), receipt(TX), venue_state())).state
+            is OutcomeState.FILLED
+        )
 
     def test_a_cancel_is_done_where_its_event_says_so(self) -> None:
         asked = intent(kind=IntentKind.CANCEL, size="0", order_id=HEX)
         done = receipt(TX, logs=(order_ended("OrderCancelled"),))
-        assert chain().outcome(VENUE.outcome(asked, done)).state is OutcomeState.FILLED
+        assert chain().outcome(VENUE.outcome(asked, done, venue_state())).state is OutcomeState.FILLED
         with pytest.raises(DataError, match="cancelled nothing"):
-            chain().outcome(VENUE.outcome(replace(asked, order_id="0x" + "22" * 32), done))
+            chain().outcome(VENUE.outcome(replace(asked, order_id="0x" + "22" * 32), done, venue_state()))
 
     @pytest.mark.parametrize(
         "logs",
@@ -215,7 +218,7 @@ class TestReceipts:
     )
     def test_a_success_without_exactly_one_order_of_ours_is_a_data_error(self, logs: tuple[Log, ...]) -> None:
         with pytest.raises(DataError, match=f"{TX} placed"):
-            chain().outcome(VENUE.outcome(intent(), receipt(TX, logs=logs)))
+            chain().outcome(VENUE.outcome(intent(), receipt(TX, logs=logs), venue_state()))
 
 
 class TestOutside:

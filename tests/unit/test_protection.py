@@ -689,14 +689,16 @@ class TestVenue:
         self, kind: IntentKind, of: str
     ) -> None:
         wanted = intent(size="12.5", kind=kind, price_bound=Decimal(0))
-        told, _ = feed(self.VENUE.outcome(wanted, receipt("0xab", logs=(event(of, Decimal("12.5")),))), [])
+        told, _ = feed(
+            self.VENUE.outcome(wanted, receipt("0xab", logs=(event(of, Decimal("12.5")),)), venue_state()), []
+        )
         assert (told.state, told.fill) == (OutcomeState.FILLED, None)
-        told, _ = feed(self.VENUE.outcome(wanted, receipt("0xab", succeeded=False)), [])
+        told, _ = feed(self.VENUE.outcome(wanted, receipt("0xab", succeeded=False), venue_state()), [])
         assert told.state is OutcomeState.DEAD
         other = "Approval" if of != "Approval" else "Deposited"
         for logs in ((), (event(of, Decimal(12)),), (event(other, Decimal("12.5")),)):
             with pytest.raises(DataError, match=f"succeeded without the {of} of 12.5"):
-                feed(self.VENUE.outcome(wanted, receipt("0xab", logs=logs)), [])
+                feed(self.VENUE.outcome(wanted, receipt("0xab", logs=logs), venue_state()), [])
 
     def test_the_calls_name_the_vault_and_the_token_and_the_exact_amount(self) -> None:
         for kind, function in (

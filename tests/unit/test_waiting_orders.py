@@ -46,7 +46,7 @@ class KeptVenue(ScriptedCurie):
         super().__init__(state)
         self.fates: dict[str, Outcome] = {}
 
-    def outcome(self, intent: Intent, receipt: Receipt) -> Reader[Outcome]:
+    def outcome(self, intent: Intent, receipt: Receipt, before: VenueState) -> Reader[Outcome]:
         if intent.kind is IntentKind.CANCEL:
             return Outcome(OutcomeState.FILLED if receipt.succeeded else OutcomeState.DEAD)
         yield []

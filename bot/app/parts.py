@@ -1,0 +1,41 @@
+"""What a book reads: its option sources, second prices and vols."""
+
+from bot.config.books import (
+    ConstantVols,
+    DeribitVols,
+    TableVols,
+    VaultVols,
+    VolsConfig,
+)
+from bot.config.feeds import FeedConfig
+from bot.config.sources import SourceConfig
+from bot.feeds.chainlink import ChainlinkFeed
+from bot.options.lyra import LyraAddresses, LyraSource
+from bot.ports import OptionSource, PriceFeed, VolSource
+from bot.vols.constant import ConstantVol
+from bot.vols.deribit import DeribitVol
+from bot.vols.table import TableVol
+
+
+def make_feed(feed: FeedConfig, chain: str) -> PriceFeed:
+    """A second source of the spot, on `chain` where it names none."""
+    return ChainlinkFeed(feed.name, feed.chain or chain, feed.address, feed.heartbeat_s)
+
+
+def make_vols(vols: VolsConfig) -> VolSource | None:
+    """Where the vols come from, None where each vault's own are used."""
+    match vols:
+        case VaultVols():
+            return None
+        case ConstantVols(vol=vol):
+            return ConstantVol(float(vol))
+        case TableVols(path=path):
+            return TableVol(path)
+        case DeribitVols(url=url, currency=currency, timeout_s=timeout_s):
+            return DeribitVol(url.get_secret_value(), currency, float(timeout_s))
+
+
+def make_source(source: SourceConfig) -> OptionSource:
+    """One option source."""
+    addresses = LyraAddresses(**{field: getattr(source, field) for field in LyraAddresses.__slots__})
+    return LyraSource(source.name, source.chain, addresses)
