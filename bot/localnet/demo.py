@@ -1,7 +1,7 @@
 """The rehearsal: a real option vault on a local chain, hedged by the real desk on a real perps DEX, step by step."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -14,17 +14,15 @@ from bot.app import App, build
 from bot.book import Book
 from bot.config import load_config
 from bot.core.model import OutcomeState, Snapshot
-from bot.core.situation import nav_of
 from bot.desk import Tick
 from bot.errors import DataError
 from bot.localnet.configuration import write_files
+from bot.localnet.demo_stages import LyraStage, Stage
 from bot.localnet.demo_venues import CurieSide, GmxSide, Side
-from bot.localnet.market import Market
-from bot.localnet.world import START_PRICE, World, start_world
+from bot.localnet.world import START_PRICE, start_world
 from bot.simulate.measures import Cost, Rehearsal, Step, measures
 from bot.simulate.paths import JumpDiffusion
 
-STARTING_TRADES = 24
 MOST_VISITS = 60
 
 
@@ -55,17 +53,25 @@ Watch = Callable[[Step], None]
 def rehearse(plan: Plan, progress: Callable[[str], None], watch: Watch) -> Rehearsal:
     """Runs the plan and returns what happened. Everything started here has ended when it returns."""
     with ExitStack() as stack:
-        world = stack.enter_context(start_world(short_only=True, progress=progress))
+        stage = stack.enter_context(open_stage(plan, progress))
+        app = stack.enter_context(opened_app(stage, plan.out))
+        return Run(stage, app, plan, watch).run()
+
+
+@contextmanager
+def open_stage(plan: Plan, progress: Callable[[str], None]) -> Iterator[Stage]:
+    """The plan's world with its markets open; its chain ends with it."""
+    with start_world(short_only=True, progress=progress) as world:
         progress("Opening the option boards and funding the accounts")
         side: Side = GmxSide(world, plan.seed) if plan.venue == "gmx" else CurieSide(world)
-        app = stack.enter_context(opened_app(world, side.configuration(), plan.out))
-        return Run(world, side, app, plan, watch).run()
+        yield LyraStage(world, side, plan.seed)
 
 
-def opened_app(world: World, config: tomlkit.TOMLDocument, folder: Path) -> "AppContext":
-    """The desk for `world` in live mode on the chain's own time, its files in `folder`."""
+def opened_app(stage: Stage, folder: Path) -> "AppContext":
+    """The desk for `stage` in live mode on the chain's own time, its files in `folder`."""
+    config = stage.configuration()
     config.update({"mode": "live", "clock": "chain"})
-    path = write_files(folder, tomlkit.dumps(config), world.hedger_key)
+    path = write_files(folder, tomlkit.dumps(config), stage.hedger_key)
     return AppContext(build(load_config(path), trades=True))
 
 
@@ -85,16 +91,14 @@ class AppContext:
 class Run:
     """One run's moving state."""
 
-    def __init__(self, world: World, side: Side, app: App, plan: Plan, watch: Watch) -> None:
-        self._world = world
-        self._side = side
+    def __init__(self, stage: Stage, app: App, plan: Plan, watch: Watch) -> None:
+        self._stage = stage
         self._desk = app.desk
         self._book: Book = app.desk.books[0]
         self._ledger = app.ledger
         self._path = app.config.ledger
         self._plan = plan
         self._watch = watch
-        self._market = Market(world, plan.seed)
         self._ticks = 0
         self._settled = 0
         self._trades = 0
@@ -103,7 +107,7 @@ class Run:
         """All steps, then the figures."""
         rng = np.random.default_rng(self._plan.seed)
         prices = JumpDiffusion().path(float(START_PRICE), self._plan.steps, self._plan.step_s, rng)
-        start = self._world.node.timestamp() + 60
+        start = self._stage.now() + 60
         steps = [
             self._step(i, start + i * self._plan.step_s, Decimal(repr(float(p))))
             for i, p in enumerate(prices)
@@ -123,23 +127,15 @@ class Run:
             measures=measures(steps),
             cost=self._cost(orders, last),
             venue_value_usd=last.venue.margin.account_value,
-            nav_usd=nav_of(last),
+            nav_usd=self._stage.nav(last),
             ledger=self._path,
         )
 
     def _step(self, index: int, at: int, price: Decimal) -> Step:
-        market = self._market
-        market.advance(at, price)
-        self._side.set_price(price)
-        self._settled += market.settle_expired()
-        market.poke_funding()
-        market.refresh()
+        self._settled += self._stage.advance(at, price)
         m1 = self._desk.observe(self._book)
         gas = self._gas_usd()
-        trades = market.open_interest(STARTING_TRADES) if index == 0 else market.trade_flows()
-        if trades:
-            self._trades += trades
-            market.refresh()
+        self._trades += self._stage.trade(first=index == 0)
         filled = self._fills()
         ticks = self._hedge()
         before, after = ticks[0].record, ticks[-1].record
@@ -147,9 +143,9 @@ class Run:
         step = Step(
             at=at,
             price=m1.spot,
-            nav_m1=nav_of(m1),
-            nav_m2=nav_of(before.snapshot),
-            hedge_m1=self._side.value(m1) - gas,
+            nav_m1=self._stage.nav(m1),
+            nav_m2=self._stage.nav(before.snapshot),
+            hedge_m1=self._stage.value(m1) - gas,
             venue_value_m1=m1.venue.margin.account_value,
             vault_delta=before.exposure.unhedged,
             net_before=before.exposure.net,
@@ -168,8 +164,7 @@ class Run:
             ticks.append(tick)
             if tick.again_in_s is None:
                 return ticks
-            self._market.set_time(self._world.node.timestamp() + tick.again_in_s)
-            self._side.work()
+            self._stage.wait(tick.again_in_s)
         raise DataError(f"the desk was not done after {MOST_VISITS} visits in one step")
 
     def _fills(self) -> int:
@@ -181,7 +176,7 @@ class Run:
     def _cost(self, orders: tuple[dict[str, Any], ...], last: Snapshot) -> Cost:
         """Fees and impact from the fills, gas and keepers' fees from the receipts, funding as the venue settles it."""
         filled = [order for order in orders if order["size"] is not None]
-        funding = self._side.funding(orders, last)
+        funding = self._stage.funding(orders, last)
         return Cost(
             fees=float(sum(Decimal(order["fee_usd"]) for order in filled)),
             impact=float(sum(Decimal(order["impact_usd"]) for order in filled)),
