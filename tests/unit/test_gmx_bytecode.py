@@ -9,6 +9,7 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from bot.localnet.gmx import compiling
+from bot.localnet.standin import as_text
 
 MOST_BYTES = 24_576
 """What a chain accepts as one contract's code (EIP-170)."""
@@ -17,7 +18,7 @@ KEY = re.compile(r"^(\w+): constant\(bytes32\) = 0x([0-9a-f]{64})$", re.MULTILIN
 
 @pytest.mark.skipif(find_spec("vyper") is None, reason="needs vyper, which the test extra brings")
 def test_the_bytecode_is_what_the_sources_compile_to() -> None:
-    assert compiling.as_text(compiling.compile_sources()) == compiling.OUTPUT.read_text(encoding="utf-8")
+    assert as_text(compiling.compile_sources()) == compiling.OUTPUT.read_text(encoding="utf-8")
 
 
 def test_every_contract_fits_on_a_chain() -> None:

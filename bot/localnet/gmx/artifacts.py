@@ -1,19 +1,15 @@
 """The stand-in's compiled contracts, the errors they revert with, and its events as plain values."""
 
-import functools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, Final
 
 from eth_abi.abi import decode
 from eth_utils.abi import collapse_if_tuple, event_abi_to_log_topic
-from eth_utils.address import to_checksum_address
 
-from bot.errors import ConfigError, VaultkeelError
-from bot.localnet.contract import Contract, Interface
-from bot.localnet.node import Node, Receipt
+from bot.errors import VaultkeelError
+from bot.localnet.node import Receipt
+from bot.localnet.standin import StandIn
 
 # gmx-synthetics error/Errors.sol, as far as the stand-in uses it.
 ERRORS: Final = (
@@ -68,29 +64,9 @@ def error_abi(signature: str) -> dict[str, Any]:
     }
 
 
-@functools.cache
-def _compiled() -> dict[str, Any]:
-    try:
-        text = files("bot.localnet.gmx").joinpath("bytecode.json").read_text(encoding="utf-8")
-        content: dict[str, Any] = json.loads(text)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"the GMX stand-in's bytecode.json can't be read: {error}") from error
-    return content
-
-
-@functools.cache
-def interface(name: str) -> Interface:
-    """One contract's interface, every error of the stand-in included. ConfigError for an unknown name."""
-    if name not in _compiled():
-        raise ConfigError(f"the GMX stand-in has no contract {name}")
-    return Interface([*_compiled()[name]["abi"], *map(error_abi, ERRORS)])
-
-
-def deploy(node: Node, name: str, *arguments: Any, sender: str) -> Contract:
-    """Deploys one of the contracts. Reverted when its constructor reverts."""
-    shape = interface(name)
-    code = bytes.fromhex(_compiled()[name]["bytecode"].removeprefix("0x")) + shape.constructor_data(arguments)
-    return Contract(node, to_checksum_address(node.deploy(code, sender)), shape)
+STAND_IN: Final = StandIn("GMX", "bot.localnet.gmx", tuple(map(error_abi, ERRORS)))
+interface: Final = STAND_IN.interface
+deploy: Final = STAND_IN.deploy
 
 
 @dataclass(frozen=True)
@@ -106,7 +82,7 @@ def read_events(receipt: Receipt) -> list[GmxEvent]:
     """Every EventLog1 and EventLog2 of a receipt, in order. Items keep the names that the real contracts use."""
     known = {
         event_abi_to_log_topic(entry): [i for i in entry["inputs"] if not i["indexed"]]
-        for entry in _compiled()["StandInEventEmitter"]["abi"]
+        for entry in STAND_IN.compiled["StandInEventEmitter"]["abi"]
         if entry["type"] == "event"
     }
     found = []
