@@ -21,29 +21,39 @@ class VaultVols(Model):
     """Each vault's own vols, from its chain."""
 
     kind: Literal["vault"]
+    """The vault's own vols."""
 
 
 class ConstantVols(Model):
-    """One vol for every option. 0.8 is 80 %."""
+    """One vol for every option."""
 
     kind: Literal["constant"]
+    """One vol for every option."""
     vol: Positive
+    """Annual; `"0.8"` is 80 %."""
 
 
 class TableVols(Model):
-    """A surface in a CSV file with the columns expiry, strike, vol and, where it is known, forward."""
+    """A surface in a CSV file."""
 
     kind: Literal["file"]
+    """A table in a CSV file."""
     path: FilePath
+    """The file. Columns: expiry, strike, vol and, where they are known, forward and at (the time that the
+    vols are of)."""
 
 
 class DeribitVols(Model):
-    """Deribit's public order book summary of `currency`."""
+    """Deribit's public order book summary."""
 
     kind: Literal["deribit"]
+    """Deribit's order book summary."""
     currency: str
+    """The underlying as Deribit calls it, like `"ETH"`."""
     url: WebUrl
+    """The API's address without a question mark, like `"https://www.deribit.com/api/v2"`."""
     timeout_s: Whole = 10
+    """Seconds that the answer may take."""
 
     @field_validator("url")
     @classmethod
@@ -57,13 +67,19 @@ VolsConfig = VaultVols | ConstantVols | TableVols | DeribitVols
 
 
 class TargetConfig(Model):
-    """What the hedge aims at; see `bot.core.target.Target`. `hedge_holdings` has no default: a vault may hold spot."""
+    """What the hedge aims at; see `bot.core.target.Target`."""
 
     hedge_ratio: Annotated[Amount, Field(ge=0, le=Decimal("1.5"))] = Decimal(1)
+    """Share of the delta that is hedged: position = `delta` − `hedge_ratio` × (options + holdings)."""
     delta: Amount = Decimal(0)
+    """Units of the underlying that the hedge leaves."""
     hedge_holdings: bool
+    """Whether spot that the vault holds is hedged too. A covered-call vault may want its options hedged
+    alone."""
     convention: Convention = "sticky_strike"
+    """How vols move with the price, and so which delta is hedged: see the guide."""
     numeraire: Numeraire = Numeraire.USD
+    """The money that the book is kept in: `"coin"` takes premiums and holdings in coins for no risk."""
 
     @model_validator(mode="after")
     def _coins_are_no_risk(self) -> "TargetConfig":
@@ -73,10 +89,12 @@ class TargetConfig(Model):
 
 
 class DoubtsConfig(Model):
-    """How far the inputs may be off: vols in points of 1.00, the spot as a fraction."""
+    """How far the inputs may be off."""
 
     vol: NotNegative = Decimal("0.01")
+    """How far each vol may be off; `"0.01"` is one vol point."""
     price: NotNegative = Decimal(0)
+    """How far the spot may be off, as a fraction, beyond what its sources disagree."""
 
 
 def _with_kind(policy: object) -> object:
@@ -85,20 +103,27 @@ def _with_kind(policy: object) -> object:
 
 
 class MarginConfig(Model):
-    """When collateral is added, taken out, or the hedge made smaller; see `bot.core.margin.MarginPolicy`.
-
-    Levels are by `measure`: "ratio" (equity ÷ requirement) or "leverage" (notional ÷ equity).
-    """
+    """When collateral is added, taken out, or the hedge made smaller; see `bot.core.margin.MarginPolicy`."""
 
     target: Positive = MarginPolicy().target
+    """The level that a top-up reaches and a withdrawal leaves, by `measure`."""
     warning: Positive = MarginPolicy().warning
+    """Where the margin is worse than this, collateral is added."""
     critical: Positive = MarginPolicy().critical
+    """Where it is worse than this and nothing can be added, the hedge is made smaller."""
     excess: Positive = MarginPolicy().excess
+    """Where it is better than this and `withdraw` is set, collateral is taken out."""
     measure: Literal["ratio", "leverage"] = "ratio"
+    """What levels are in: `"ratio"` is equity ÷ what the venue requires, `"leverage"` notional ÷ equity."""
     min_transfer_usd: NotNegative = MarginPolicy().min_transfer_usd
+    """Settlement tokens; nothing smaller is moved, unless it reaches the target."""
     max_topup_day_usd: NotNegative
+    """Settlement tokens: the most that is added in 24 hours, and the most of one withdrawal; `"0"` moves
+    nothing."""
     withdraw: bool = False
+    """Whether what is beyond the target goes back to the key's wallet."""
     deleverage: bool = True
+    """Whether the hedge is made smaller before the venue liquidates it."""
 
     @model_validator(mode="after")
     def _levels(self) -> "MarginConfig":
@@ -120,16 +145,27 @@ class BookConfig(Model):
     """One underlying: where its options are, where it is hedged, and by which rule."""
 
     name: str
+    """What commands, messages and the ledger call this book; each has its own."""
     underlying: str
+    """What the options are on, like `"ETH"`: a name for people."""
     sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
+    """The option vaults whose delta this book hedges."""
     vols: Annotated[VolsConfig, Field(discriminator="kind")] = VaultVols(kind="vault")
+    """Whose vols the options are priced with."""
     target: TargetConfig
+    """What the hedge aims at."""
     doubts: DoubtsConfig = DoubtsConfig()
+    """How far the inputs may be off."""
     venue: VenueConfig
+    """Where the delta is hedged."""
     policy: Annotated[PolicyConfig, Field(discriminator="kind"), BeforeValidator(_with_kind)]
+    """When to trade, and how much. Without a `kind` it is `optimal_band`."""
     limits: LimitsConfig
+    """What no order of this book exceeds."""
     feeds: tuple[FeedConfig, ...] = ()
+    """Second sources of the spot."""
     margin: MarginConfig | None = None
+    """When collateral is added or taken out; without it nobody watches the margin."""
 
     @model_validator(mode="after")
     def _margin_has_a_token(self) -> "BookConfig":

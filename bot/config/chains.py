@@ -33,39 +33,58 @@ from bot.config.fields import (
 
 
 class ChainConfig(Model):
-    """One chain. Fees in gwei per gas unit, `call_gas` bounds one batched read, `instance` names a local chain.
-
-    `quorum` providers must agree on what a trade rests on; one that lags or goes back is set aside for `set_aside_s`.
-    `patience_s` is how long a tick waits for the receipt of its order before later ticks follow it up.
-    `native_usd` prices the coin that pays for gas: "underlying" where it is the book's own, else a USD amount.
-    `sequencer_feed` is Chainlink's uptime feed of an L2; after an outage it is trusted again `sequencer_grace_s` later.
-    `explorer` is a block explorer's address, for the dashboard's links; it is shown, so it holds no secret.
-    """
+    """One chain with its providers, and what an order may pay for gas there."""
 
     chain_id: Whole
+    """A node that answers another id is refused."""
     rpc_urls: Annotated[tuple[WebUrl, ...], Field(min_length=1)]
+    """The providers that are read, each an address or a secret."""
     send_urls: tuple[WebUrl, ...] = ()
+    """Where transactions go instead of to all of `rpc_urls`: a private relay, say."""
     quorum: Whole = 2
+    """How many providers must agree on what a trade rests on. 1 believes a single one."""
     max_lag_blocks: Whole = 5
+    """Blocks; a provider that lags further behind the best is set aside."""
     set_aside_s: Whole = 30
+    """Seconds for which a provider that lags or goes back is not asked."""
     multicall: Address = "0xcA11bde05977b3631167028862bE2a173976CA11"
+    """Multicall3, which batches the reads."""
     instance: str = ""
+    """A local chain's own id, so that a restarted one is not taken for the same."""
     timeout_s: Whole = 10
+    """Seconds that one request may take."""
     read_tries: Whole = 3
+    """How often a read is tried. A send is never retried by itself."""
     call_gas: Whole = 25_000_000
+    """Units of gas that one batched read may use."""
     confirmations: Whole = 1
+    """Blocks, the order's own included, before its outcome counts."""
     finality: Whole = 64
+    """Blocks after which an outcome can't be undone; until then reorgs are looked for."""
     bump_after_s: Whole = 30
+    """Seconds without a receipt before both fees are raised by an eighth."""
     max_gas_usd: Positive = Decimal(25)
+    """USD: the most that one order's gas may cost."""
     patience_s: NotNegative = Decimal(2)
+    """Seconds that a tick waits for its order's receipt; later ticks follow it up."""
     min_tip_gwei: NotNegative = Decimal("0.001")
+    """Gwei per unit of gas; no order offers a smaller tip."""
     max_fee_gwei: Positive = Decimal(50)
+    """Gwei per unit of gas; no order offers more, tip included."""
     gas_margin: Positive = Decimal("1.3")
+    """An order's gas limit is the node's estimate times this."""
     max_gas: Whole = 5_000_000
+    """Units of gas; an order that needs a higher limit is refused."""
     native_usd: NativeUsd = "underlying"
+    """The price of the coin that pays for gas: `"underlying"` where it is the book's own, else an amount of
+    USD."""
     sequencer_feed: Address | None = None
+    """Chainlink's uptime feed of an L2; while it says down, nothing is traded."""
     sequencer_grace_s: Whole = 3600
+    """Seconds after an outage in which nothing is traded yet."""
     explorer: PublicUrl = ""
+    """A block explorer like `"https://arbiscan.io"`, for the dashboard's links. It is shown: no secret in it.
+    """
 
     @model_validator(mode="after")
     def _providers_are_enough(self) -> "ChainConfig":
@@ -102,11 +121,14 @@ SafeUrl = Annotated[WebUrl, AfterValidator(_https)]
 
 
 class KeySigner(Model):
-    """A private key, 32 bytes in hex, in the clear: `plain_key` says that the operator knows."""
+    """A private key in the clear: `plain_key` says that the operator knows."""
 
     kind: Literal["key"]
+    """A private key in the clear, for local chains."""
     key: Secret
+    """The key, 32 bytes in hex."""
     plain_key: Annotated[bool, Field(strict=True)] = False
+    """Must be `true`: the clear is knowingly chosen."""
 
     @model_validator(mode="after")
     def _knowingly(self) -> "KeySigner":
@@ -119,23 +141,33 @@ class KeySigner(Model):
 
 
 class KeystoreSigner(Model):
-    """An encrypted keystore file (Web3 Secret Storage) and its password, which "prompt" asks for at the terminal."""
+    """An encrypted keystore file (Web3 Secret Storage) and its password."""
 
     kind: Literal["keystore"]
+    """An encrypted keystore file."""
     keystore: FilePath
+    """The file, mode 0600. `vaultkeel key new` makes one."""
     password: Password
+    """A secret, or `"prompt"`, which asks at the terminal."""
 
 
 class Web3Signer(Model):
-    """A Consensys Web3Signer that holds the key of `address`. The files are PEM."""
+    """A Consensys Web3Signer that holds the key."""
 
     kind: Literal["web3signer"]
+    """A remote Web3Signer."""
     url: SafeUrl
+    """Its address; `http://` for this computer alone."""
     address: Address
+    """Which of its keys signs."""
     ca_file: GivenPath | None = None
+    """PEM: the authority of its certificate, where that isn't a public one."""
     client_cert: GivenPath | None = None
+    """PEM: the certificate that it knows this bot by."""
     client_key: GivenPath | None = None
+    """PEM, unencrypted, mode 0600: the certificate's key."""
     timeout_s: Whole = 5
+    """Seconds that a signature may take."""
 
     @model_validator(mode="after")
     def _whose_key(self) -> "Web3Signer":
@@ -145,22 +177,31 @@ class Web3Signer(Model):
 
 
 class KmsSigner(Model):
-    """A key in AWS KMS: that of `address`. Without `region` or `endpoint` boto3 finds them itself."""
+    """A key in AWS KMS."""
 
     kind: Literal["aws_kms"]
+    """A key that never leaves AWS KMS."""
     key_id: Annotated[str, Field(min_length=1)]
+    """The key's id, ARN or alias."""
     address: Address
+    """The key's account; another one's key is refused."""
     region: str = ""
+    """The AWS region; boto3 finds it where it is empty."""
     endpoint: SafeUrl | None = None
+    """Another endpoint than AWS's own."""
     timeout_s: Whole = 5
+    """Seconds that one request may take."""
     tries: Whole = 2
+    """Requests of one call, in all."""
 
 
 class WatchSigner(Model):
     """An address without its key: for `status` and paper trading."""
 
     kind: Literal["watch"]
+    """An address without its key, for `status` and paper trading."""
     address: Address
+    """The account that is watched."""
 
 
 SignerConfig = KeySigner | KeystoreSigner | Web3Signer | KmsSigner | WatchSigner

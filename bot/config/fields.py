@@ -144,6 +144,8 @@ FilePath = Annotated[GivenPath, Field(validate_default=True)]
 
 
 class Model(BaseModel):
-    """Frozen, and unknown keys are refused."""
+    """Frozen, and unknown keys are refused. A field's own docstring is its line in the reference."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
+    )

@@ -19,25 +19,32 @@ UNIONS = ("signer", "policy", "vols", "venue")
 
 
 class Config(Model):
-    """The whole file. `interval_s` is the time between ticks, `clock` whose time the ages are held against.
-
-    Between ticks the spot alone is looked at every `watch_s` seconds (0: never), and a tick runs early where it crosses
-    a price that the policy waits for. `limits` are what all books share. A tick that takes longer than `stuck_after_s`
-    seconds is stuck. Without `alerts` nobody is told, without `metrics` none are served.
-    """
+    """The whole file."""
 
     mode: Literal["paper", "live"] = "paper"
+    """`"paper"` prepares, checks and records orders; `"live"` also sends them."""
     ledger: FilePath = Path("vaultkeel.db")
+    """The SQLite file. It belongs to one chain (and local instance) and one account."""
     interval_s: Whole = 60
+    """Seconds between two ticks of a book."""
     watch_s: NotNegative = Decimal(2)
+    """Seconds between two looks at the price alone, which may wake a tick early; `"0"` never looks."""
     clock: Literal["system", "chain"] = "system"
+    """Whose time ages are held against; `"chain"` is for forks and rehearsals."""
     stuck_after_s: Whole = 300
+    """Seconds after which a tick is stuck: an alert, and `/live` fails."""
     alerts: AlertsConfig | None = None
+    """Who is told what happens; without it nobody is."""
     metrics: MetricsConfig | None = None
+    """Where metrics and health are served; without it nowhere."""
     chains: Annotated[dict[str, ChainConfig], Field(min_length=1)]
+    """The chains, by the names that sources, venues and feeds call them."""
     signer: Annotated[SignerConfig, Field(discriminator="kind")]
+    """The key that signs."""
     limits: TotalLimitsConfig = TotalLimitsConfig()
+    """Budgets that all books share."""
     books: Annotated[tuple[BookConfig, ...], Field(min_length=1)]
+    """The books: one for each market that is hedged in."""
 
     def book(self, name: str | None) -> BookConfig:
         """The book of that name, the first one for None. ConfigError where there is none."""

@@ -15,15 +15,22 @@ Then = dict[str, Literal["reduce", "halt"]]
 
 
 class BudgetsConfig(Model):
-    """The most in a rolling hour or day; a key that isn't given is no limit. Money in USD."""
+    """The most in a rolling hour or day; a key that isn't given is no limit."""
 
     max_trades_hour: Whole | None = None
+    """Orders that were signed in any hour."""
     max_trades_day: Whole | None = None
+    """Orders that were signed in any day."""
     max_turnover_hour_usd: Positive | None = None
+    """USD of notional filled in any hour."""
     max_turnover_day_usd: Positive | None = None
+    """USD of notional filled in any day."""
     max_fees_day_usd: Positive | None = None
+    """USD of the venue's fees in any day."""
     max_gas_day_usd: Positive | None = None
+    """USD of gas in any day, that of reverted orders and cancels included."""
     max_loss_day_usd: Positive | None = None
+    """USD lost in any day."""
 
     def budgets(self) -> Budgets:
         """As the desk keeps them."""
@@ -47,6 +54,7 @@ class TotalLimitsConfig(BudgetsConfig):
     """The budgets that all books share."""
 
     then: Then = Field(default={})
+    """What a code does besides holding: `"reduce"` or `"halt"`. The codes begin with `TOTAL_`."""
 
     @field_validator("then")
     @classmethod
@@ -55,24 +63,40 @@ class TotalLimitsConfig(BudgetsConfig):
 
 
 class LimitsConfig(BudgetsConfig):
-    """Bounds that every order keeps; see `bot.core.limits.Limits`. Ages in seconds."""
+    """Bounds that every order keeps; see `bot.core.limits.Limits`. A key that has no value is no limit."""
 
     max_order: Positive
+    """Units in one order; the rest follows as the next one."""
     max_position: Positive
+    """Units of the hedge, long or short."""
     max_price_gap: Ratio = Decimal("0.05")
+    """The vault's spot against the venue's index, its traded price and every feed, as a fraction."""
     max_slippage: Ratio = Decimal("0.005")
+    """The price bound of an order beyond the quoted average price, as a fraction."""
     max_bound_gap: Ratio = Decimal("0.1")
+    """How much worse than the price traded now the price bound may be, as a fraction."""
     max_block_age_s: Whole = 120
+    """Seconds; an older block is not traded on."""
     max_vol_age_s: Whole = 3600
+    """Seconds; older vols are not traded on."""
     order_ttl_s: Whole = 120
+    """Seconds after which an order that isn't mined is refused by the venue or cancelled."""
     max_order_usd: Positive | None = None
+    """USD that one order may be worth; the rest follows as the next one."""
     max_leverage: Positive | None = None
+    """|position| × mark ÷ account value after the order."""
     max_gross: Positive | None = None
+    """Units: gross delta of the options, holdings, and |position| after the order."""
     max_net: Positive | None = None
+    """Units: no order leaves more net delta, unless it makes it smaller."""
     min_interval_s: Whole | None = None
+    """Seconds between two orders of the book."""
     max_price_move: Ratio | None = None
+    """The spot against the book's last tick, as a fraction, unless a second source moved along."""
     min_native: Positive | None = None
+    """Coins that stay with the signing account after the order's gas and what it carries."""
     then: Then = Field(default={})
+    """What a code does besides holding: `"reduce"` or `"halt"`."""
 
     @field_validator("then")
     @classmethod

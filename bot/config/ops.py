@@ -15,27 +15,32 @@ TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 
 
 class ChannelConfig(Model):
-    """One receiver, as an Apprise URL. It gets what matters at least as much as `least`."""
+    """One receiver of alerts."""
 
     name: Annotated[str, Field(min_length=1)]
+    """What messages call this channel; each has its own."""
     url: Secret
+    """An Apprise URL: `tgram://…`, `slack://…`, `pagerduty://…`, `mailto://…`, `json://…`."""
     least: Level = "warning"
+    """The least severity that it is told."""
 
 
 class AlertsConfig(Model):
-    """Who is told. What happens again within `quiet_minutes` is held back, counted, and told afterwards.
-
-    Every `heartbeat_hours` (0: never) counted from `heartbeat_at` (UTC) one line says how the run stands. `events`
-    changes how much an event matters; "off" never tells it. `name` begins every message, to tell several bots apart.
-    """
+    """Who is told what happens, and how often."""
 
     name: Annotated[str, Field(min_length=1)] = "Vaultkeel"
+    """How every message begins, to tell several bots apart."""
 
     channels: Annotated[tuple[ChannelConfig, ...], Field(min_length=1)]
+    """Who is told."""
     quiet_minutes: Whole = 60
+    """Minutes in which the same is held back, counted, and told afterwards."""
     heartbeat_hours: Annotated[int, Field(ge=0, le=168, strict=True)] = 24
+    """Hours between two lines that say how the run stands; 0 for none."""
     heartbeat_at: str = "08:00"
+    """Time of day, in UTC, that the hours count from."""
     events: dict[Kind, Level | Literal["off"]] = Field(default={})
+    """How much an event matters where that isn't its default; `"off"` never tells it."""
 
     @field_validator("heartbeat_at")
     @classmethod
@@ -67,7 +72,9 @@ class MetricsConfig(Model):
     """Where /metrics, /live and /ready are served: on this computer alone, unless `exposed` says otherwise."""
 
     listen: str = "127.0.0.1:9464"
+    """IP address and port of `/metrics`, `/live` and `/ready`; port 0 takes a free one."""
     exposed: Annotated[bool, Field(strict=True)] = False
+    """Another address than this computer's own needs `true`: whoever can ask sees positions and margin."""
 
     @model_validator(mode="after")
     def _here(self) -> "MetricsConfig":

@@ -9,29 +9,43 @@ from bot.config.fields import Address, Model, NotNegative, Positive, Whole
 
 
 class CurieConfig(Model):
-    """A Perpetual Protocol v2 market as the hedging venue. `lot` in units of the underlying.
-
-    With a `trader` the signer trades that account's position, as its delegate; `delegate_approval` is the contract that
-    holds the approval. `settlement_token` is what the vault keeps collateral in, for books that watch their margin.
-    """
+    """A Perpetual Protocol v2 market as the hedging venue, traded for the signer or for the account that it
+    is delegate of."""
 
     kind: Literal["curie"]
+    """Perpetual Protocol v2 (Curie)."""
     name: str
+    """What messages and the ledger call this venue."""
     chain: str
+    """The chain that it is on: a NAME of `[chains.NAME]`. All books trade on one."""
     clearing_house: Address
+    """The ClearingHouse, which takes the orders."""
     clearing_house_config: Address
+    """The ClearingHouseConfig."""
     account_balance: Address
+    """The AccountBalance."""
     exchange: Address
+    """The Exchange."""
     vault: Address
+    """The Vault, which holds the collateral."""
     market_registry: Address
+    """The MarketRegistry."""
     quoter: Address
+    """The Quoter, which says what an order would cost."""
     base_token: Address
+    """The market's base token, which names the market."""
     pool: Address
+    """The market's Uniswap v3 pool."""
     lot: Positive = Decimal("0.001")
+    """Units: the step of order sizes."""
     trader: Address | None = None
+    """Whose position it is, where the signer is that account's delegate: [delegation](delegation.md)."""
     delegate_approval: Address | None = None
+    """The contract that holds the approval; given together with `trader`."""
     settlement_token: Address | None = None
+    """What the Vault keeps collateral in. `[books.margin]` needs it."""
     settlement_decimals: Whole = 6
+    """Decimals of the settlement token."""
 
     @model_validator(mode="after")
     def _whole_delegation(self) -> "CurieConfig":
@@ -51,45 +65,69 @@ class CurieConfig(Model):
 
 
 class GmxConfig(Model):
-    """A GMX v2 market as the hedging venue. `lot` in units of the underlying.
-
-    `collateral_token` is the market's long or short token. Prices come from Chainlink aggregators; a price older than
-    its heartbeat is not quoted from. `leverage` is notional over collateral, which every order keeps to: what an
-    increase lacks comes from the wallet, and what a decrease frees goes back there where `returns_collateral` is set.
-    `claim_above_usd` is the funding that is worth a claim, None for never. `spread` is the width of the market's own
-    price around the feed's, as a fraction.
-    """
+    """A GMX v2 market as the hedging venue. Prices come from Chainlink aggregators."""
 
     kind: Literal["gmx"]
+    """GMX v2."""
     name: str
+    """What messages and the ledger call this venue."""
     chain: str
+    """The chain that it is on: a NAME of `[chains.NAME]`. All books trade on one."""
     router: Address
+    """The Router, which takes the collateral: it is allowed exactly what each order brings."""
     exchange_router: Address
+    """The ExchangeRouter, where orders are placed."""
     reader: Address
+    """The Reader."""
     data_store: Address
+    """The DataStore."""
     event_emitter: Address
+    """The EventEmitter."""
     order_vault: Address
+    """The OrderVault."""
     order_handler: Address
+    """The OrderHandler."""
     referral_storage: Address
+    """The ReferralStorage."""
     market: Address
+    """The market's token, which names the market."""
     index_token: Address
+    """The token whose price the position follows."""
     index_decimals: Whole = 18
+    """Decimals of the index token."""
     long_token: Address
+    """The market's long token; compared with the market's own."""
     short_token: Address
+    """The market's short token; compared with the market's own."""
     collateral_token: Address
+    """What orders bring as collateral: the market's long or short token."""
     collateral_decimals: Whole = 6
+    """Decimals of the collateral token."""
     index_feed: Address
+    """The Chainlink aggregator of the index token."""
     index_heartbeat_s: Whole
+    """Seconds after which its price is too old to quote from."""
     long_feed: Address
+    """The Chainlink aggregator of the long token."""
     long_heartbeat_s: Whole
+    """Seconds after which its price is too old to quote from."""
     short_feed: Address
+    """The Chainlink aggregator of the short token."""
     short_heartbeat_s: Whole
+    """Seconds after which its price is too old to quote from."""
     spread: NotNegative = Decimal(0)
+    """Width of the market's own price around the feed's, as a fraction."""
     lot: Positive = Decimal("0.001")
+    """Units: the step of order sizes."""
     leverage: Annotated[Positive, Field(le=50)] = Decimal(3)
+    """Notional ÷ collateral, which every order keeps to; what an increase lacks comes from the key's wallet.
+    """
     returns_collateral: bool = True
+    """Whether what a smaller position no longer needs goes back to the wallet."""
     claim_above_usd: Positive | None = None
+    """USD of funding that is worth a claim; never claimed where it is not given."""
     max_collateral: Positive
+    """Collateral tokens that one order may bring, or that may be allowed at once."""
 
     @property
     def market_address(self) -> str:

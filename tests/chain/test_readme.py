@@ -4,86 +4,21 @@ import os
 import re
 import shlex
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = ".venv/bin/vaultkeel"
-SCRIPTS = {"./scripts/demo", "./scripts/check", "./scripts/test", "./scripts/bench"}
-PATIENCE_S = 60
+from commands import PROGRAMS, README, ROOT, commands, finished, running, wait_for_line
 
-
-def commands() -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
-
-
-def arguments(command: str, environment: dict[str, str]) -> list[str]:
-    expanded = re.sub(r'"\$(\w+)"', lambda match: shlex.quote(environment[match[1]]), command)
-    program, *rest = shlex.split(expanded)
-    assert program == PROGRAM
-    return [sys.executable, "-m", "bot", *rest]
-
-
-@contextmanager
-def running(command: str, folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        arguments(command, environment),
-        cwd=folder,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=PATIENCE_S)
-        assert process.returncode == 0, output
-
-
-def finished(command: str, folder: Path, environment: dict[str, str]) -> str:
-    done = subprocess.run(
-        arguments(command, environment),
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def wait_for(path: Path) -> None:
-    give_up = time.monotonic() + PATIENCE_S
-    while not path.exists():
-        assert time.monotonic() < give_up, f"{path.name} was not written"
-        time.sleep(0.05)
-
-
-def wait_for_line(process: subprocess.Popen[str], word: str) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        if word in line:
-            return
-    raise AssertionError(f"the program ended without saying {word!r}")
+SCRIPTS = {"./scripts/demo", "./scripts/check", "./scripts/test", "./scripts/bench", "./scripts/docs"}
 
 
 def test_every_command_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
     script_lines, program_lines = [], {}
-    for line in commands():
-        if line.split()[0] in SCRIPTS:
-            script_lines.append(line.split()[0])
+    for command in commands(README):
+        if command.words[0] in SCRIPTS:
+            script_lines.append(command.words[0])
         else:
-            program_lines[shlex.split(line)[1]] = line
+            assert command.words[0] == PROGRAMS[0], "as it is in a checkout"
+            program_lines[shlex.split(command.line)[1]] = command.line
     assert set(script_lines) == SCRIPTS
     assert all(os.access(ROOT / script, os.X_OK) for script in SCRIPTS)
     known = {"localnet", "status", "once", "run", "explain", "replay", "risk"}
@@ -119,13 +54,13 @@ def test_every_command_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
 
 
 def test_the_readme_s_rehearsal_runs(tmp_path: Path) -> None:
-    (command,) = [line for line in commands() if line.startswith(f"{PROGRAM} rehearse")]
-    said = finished(f"{command} --only kill-after-send", tmp_path, {**os.environ, "PYTHONPATH": str(ROOT)})
+    (line,) = [c.line for c in commands(README) if c.line.startswith(f"{PROGRAMS[0]} rehearse")]
+    said = finished(f"{line} --only kill-after-send", tmp_path, {**os.environ, "PYTHONPATH": str(ROOT)})
     assert "0 doubled, 0 lost, 0 failed" in " ".join(said.split())
 
 
 def test_the_readme_s_links_lead_to_files_of_this_project() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = README.read_text(encoding="utf-8")
     links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
     assert links
     assert [link for link in links if not (ROOT / link).is_file()] == []
