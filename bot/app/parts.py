@@ -7,9 +7,12 @@ from bot.config.books import (
     VaultVols,
     VolsConfig,
 )
-from bot.config.feeds import FeedConfig
-from bot.config.sources import SourceConfig
+from bot.config.feeds import ChainlinkConfig, FeedConfig, PythConfig, RedstoneConfig
+from bot.config.sources import DeriveConfig, LyraConfig, SourceConfig
 from bot.feeds.chainlink import ChainlinkFeed
+from bot.feeds.pyth import PythFeed
+from bot.options.derive import DeriveRules, DeriveSource
+from bot.options.derive_market import DeriveAddresses
 from bot.options.lyra import LyraAddresses, LyraSource
 from bot.ports import OptionSource, PriceFeed, VolSource
 from bot.vols.constant import ConstantVol
@@ -19,7 +22,13 @@ from bot.vols.table import TableVol
 
 def make_feed(feed: FeedConfig, chain: str) -> PriceFeed:
     """A second source of the spot, on `chain` where it names none."""
-    return ChainlinkFeed(feed.name, feed.chain or chain, feed.address, feed.heartbeat_s)
+    trust = feed.heartbeat_s, feed.slack_s, feed.max_deviation
+    where = feed.name, feed.chain or chain, feed.address
+    match feed:
+        case ChainlinkConfig() | RedstoneConfig():
+            return ChainlinkFeed(*where, *trust)
+        case PythConfig():
+            return PythFeed(*where, feed.price_id, feed.max_confidence, *trust)
 
 
 def make_vols(vols: VolsConfig) -> VolSource | None:
@@ -37,5 +46,13 @@ def make_vols(vols: VolsConfig) -> VolSource | None:
 
 def make_source(source: SourceConfig) -> OptionSource:
     """One option source."""
-    addresses = LyraAddresses(**{field: getattr(source, field) for field in LyraAddresses.__slots__})
-    return LyraSource(source.name, source.chain, addresses)
+    match source:
+        case LyraConfig():
+            lyra = LyraAddresses(**{field: getattr(source, field) for field in LyraAddresses.__slots__})
+            return LyraSource(source.name, source.chain, lyra)
+        case DeriveConfig():
+            derive = DeriveAddresses(**{field: getattr(source, field) for field in DeriveAddresses.__slots__})
+            rules = DeriveRules(
+                source.min_confidence, source.averaging_s, source.ignored_assets, marks=source.marks
+            )
+            return DeriveSource(source.name, source.chain, source.accounts, derive, rules)

@@ -16,6 +16,8 @@ from bot.errors import ConfigError
 
 UNIONS = ("signer", "policy", "vols", "venue")
 """Fields that are one of several kinds."""
+LISTED_UNIONS = ("sources", "feeds")
+"""Lists whose entries are one of several kinds."""
 
 
 class Config(Model):
@@ -119,7 +121,11 @@ def explain(error: ValidationError) -> str:
     first = mistakes[0]
     path = [str(part) for part in first["loc"]]
     # pydantic puts the kind between a union and its field.
-    where = [part for i, part in enumerate(path) if i == 0 or path[i - 1] not in UNIONS]
+    where = [
+        part
+        for i, part in enumerate(path)
+        if (i == 0 or path[i - 1] not in UNIONS) and (i < 2 or path[i - 2] not in LISTED_UNIONS)
+    ]
     where += ["kind"] if first["type"].startswith("union_tag") else []
     field = ".".join(where) or "the file"
     message = first["msg"].removeprefix("Value error, ")

@@ -89,9 +89,10 @@ def repriced(before: Snapshot, after: Snapshot) -> tuple[float, float]:
         if not held:
             continue
         kept = tuple(replace(p, vol=later.get((p.source, p.instrument)) or p.vol) for p in held)
-        columns = Columns.of(kept, after.timestamp)
+        aged = Columns.of(kept, after.timestamp, part.source.rate)
+        columns = replace(aged, rate=part.columns.rate)  # what drifts is part of the theta
         prices = black_scholes(
-            float(after.spot), columns.strike, columns.years, columns.vol, part.source.rate, columns.is_call
+            float(after.spot), columns.strike, columns.years, columns.vol, columns.rate, columns.is_call
         ).price
         value += float(np.sum(columns.size * prices) - part.values[SUMMED.index("value")].sum())
         moved = np.where(part.columns.vol > 0, columns.vol - part.columns.vol, 0.0)

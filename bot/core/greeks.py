@@ -25,7 +25,8 @@ AFTER_DELTAS = SUMMED[SUMMED.index("gamma") :]
 class Columns:
     """Positions as arrays of shape (n,): `expiry` in Unix seconds, `years` those that the vol acts for, never negative.
 
-    `vol` is 0 where it is not known, `window` the seconds before expiry whose average price settles it.
+    `vol` is 0 where it is not known, `window` the seconds before expiry whose average price settles it. `rate` is the
+    annual continuous one that leads from the spot to the forward over `years`.
     """
 
     strike: FloatArray
@@ -35,20 +36,28 @@ class Columns:
     is_call: NDArray[np.bool_]
     size: FloatArray
     window: FloatArray
+    rate: FloatArray
 
     @classmethod
-    def of(cls, positions: tuple[OptionPosition, ...], now: int) -> "Columns":
-        """The arrays of `positions` at Unix second `now`."""
+    def of(cls, positions: tuple[OptionPosition, ...], now: int, rate: float) -> "Columns":
+        """The arrays of `positions` at Unix second `now`, whose source has this `rate`.
+
+        In its averaging window an option's forward is no longer one: its source's rate stands for it there.
+        """
         expiry = np.array([p.expiry for p in positions], dtype=np.float64)
         window = np.array([p.averaging_s for p in positions], dtype=np.float64)
+        years = effective_years(now, expiry, window)
+        carry = np.array([np.nan if p.carry is None else p.carry for p in positions], dtype=np.float64)
+        told = np.isfinite(carry) & (expiry - now > window)
         return cls(
             strike=np.array([float(p.strike) for p in positions]),
             expiry=expiry,
-            years=effective_years(now, expiry, window),
+            years=years,
             vol=np.array([0.0 if p.vol is None else p.vol for p in positions]),
             is_call=np.array([p.is_call for p in positions]),
             size=np.array([float(p.size) for p in positions]),
             window=window,
+            rate=np.divide(carry, years, out=np.full(years.shape, rate), where=told),
         )
 
 
@@ -85,13 +94,13 @@ def price_positions(snapshot: Snapshot, source: SourceState, target: Target) -> 
     settlement price is still to come.
     """
     positions, now, spot = source.positions, snapshot.timestamp, float(snapshot.spot)
-    columns = Columns.of(positions, now)
+    columns = Columns.of(positions, now, source.rate)
     if not positions:
         return Priced(source, columns, np.zeros((len(SUMMED), 0)), 0.0, 0.0, (0.0, 0.0))
     refuse_unknown_vols(positions, columns)
     try:
-        model = black_scholes(spot, columns.strike, columns.years, columns.vol, source.rate, columns.is_call)
-        delta = hedged_delta(model, columns, positions, snapshot, source, target)
+        model = black_scholes(spot, columns.strike, columns.years, columns.vol, columns.rate, columns.is_call)
+        delta = hedged_delta(model, columns, positions, snapshot, target)
         doubt = averaged(model, delta, columns, now, spot)
         in_coin = target.numeraire is Numeraire.COIN
         delta = coin_delta(delta, model.price, spot, in_coin)
@@ -122,8 +131,15 @@ def position_greeks(priced: Sequence[Priced]) -> tuple[PositionGreeks, ...]:
 
 
 def refuse_unknown_vols(positions: tuple[OptionPosition, ...], columns: Columns) -> None:
-    """DataError where a live option has no vol, or an absurd one. A vol of zero is one that nobody quoted."""
+    """DataError where a live option has no vol, or an absurd one, or something of it could not be read.
+
+    A vol of zero is one that nobody quoted.
+    """
     live = columns.years > 0
+    for place in np.flatnonzero(live):
+        if positions[place].unread:
+            unread = positions[place]
+            raise DataError(f"{unread.source}: {unread.instrument}: {unread.unread}")
     missing = np.flatnonzero(live & ~(np.isfinite(columns.vol) & (columns.vol > 0)))
     if missing.size:
         first = positions[missing[0]]
@@ -139,7 +155,6 @@ def hedged_delta(
     columns: Columns,
     positions: tuple[OptionPosition, ...],
     snapshot: Snapshot,
-    source: SourceState,
     target: Target,
 ) -> FloatArray:
     """Delta per unit by the target's convention, in USD terms, shape (n,)."""
@@ -150,7 +165,7 @@ def hedged_delta(
             own if p.money_vol is None else p.money_vol for p, own in zip(positions, columns.vol, strict=True)
         ]
         greeks = black_scholes(
-            spot, columns.strike, columns.years, np.array(money), source.rate, columns.is_call
+            spot, columns.strike, columns.years, np.array(money), columns.rate, columns.is_call
         )
     slopes = np.array([p.slope for p in positions]) if target.convention == "sticky_delta" else 0.0
     fit = snapshot.fit or MinimumVarianceFit()
@@ -196,12 +211,12 @@ def options_delta(priced: Sequence[Priced], target: Target) -> Callable[[FloatAr
 
     It takes and returns arrays of shape (m,). For a book kept in coins it is less the options' value in coins.
     """
-    held = [(part.columns, part.source.rate) for part in priced if part.columns.size.size]
+    held = [part.columns for part in priced if part.columns.size.size]
 
     def delta(prices: FloatArray) -> FloatArray:
         total = np.zeros_like(prices)
-        for columns, rate in held:
-            terms = columns.strike, columns.years, columns.vol, rate, columns.is_call
+        for columns in held:
+            terms = columns.strike, columns.years, columns.vol, columns.rate, columns.is_call
             total += book_delta(prices, *terms, columns.size)
             if target.numeraire is Numeraire.COIN:
                 values = black_scholes(prices[:, None], *terms).price @ columns.size

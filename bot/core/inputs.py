@@ -72,8 +72,9 @@ def stale(snapshot: Snapshot, limits: Limits) -> Hold | None:
             return Hold("STALE_BLOCK", text)
     for feed in snapshot.feeds:
         age = snapshot.at - feed.updated_at
-        if age > feed.heartbeat_s:
+        if age > feed.stale_after_s:
             text = f"the price of feed {feed.name} is {age} s old, its heartbeat is {feed.heartbeat_s} s"
+            text += f" and {feed.slack_s} s more are allowed" if feed.slack_s else ""
             return Hold("STALE_FEED", text)
     return None
 
@@ -81,20 +82,26 @@ def stale(snapshot: Snapshot, limits: Limits) -> Hold | None:
 def price_gap(snapshot: Snapshot, limits: Limits) -> Hold | None:
     """A Hold where the vault's spot and another source's price disagree too much."""
     venue = snapshot.venue
-    for name, price in (
-        ("the venue's index", venue.index),
-        ("the venue's traded price", venue.mark),
-        *((f"the spot of {source.name}", source.spot) for source in snapshot.sources if source.spot),
-        *((f"feed {feed.name}'s price", feed.price) for feed in snapshot.feeds),
+    most = limits.max_price_gap
+    for name, price, limit in (
+        ("the venue's index", venue.index, most),
+        ("the venue's traded price", venue.mark, most),
+        *((f"the spot of {source.name}", source.spot, most) for source in snapshot.sources if source.spot),
+        *((f"feed {feed.name}'s price", feed.price, gap_limit(feed, most)) for feed in snapshot.feeds),
     ):
         gap = abs(price / snapshot.spot - 1)
-        if gap > limits.max_price_gap:
+        if gap > limit:
             text = (
                 f"{name} {price:.4f} is {gap:.2%} from the vault's spot {snapshot.spot:.4f}, "
-                f"the limit is {limits.max_price_gap:.2%}"
+                f"the limit is {limit:.2%}"
             )
             return Hold("PRICE_GAP", text)
     return None
+
+
+def gap_limit(feed: FeedPrice, most: Decimal) -> Decimal:
+    """How far a feed's price may be from the spot, as a fraction: its own limit where that is stricter than all's."""
+    return most if feed.max_gap is None else min(feed.max_gap, most)
 
 
 def price_move(snapshot: Snapshot, limits: Limits) -> Hold | None:

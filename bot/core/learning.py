@@ -41,9 +41,9 @@ def lesson(
     if not pairs:
         return fit
     old, new = (tuple(pair[i] for pair in pairs) for i in (0, 1))
-    columns = Columns.of(old, before.timestamp)
-    start = greeks_of(columns, before, earlier)
-    end = greeks_of(Columns.of(new, now.timestamp), now, later)
+    columns = Columns.of(old, before.timestamp, earlier.rate)
+    start = greeks_of(columns, before)
+    end = greeks_of(Columns.of(new, now.timestamp, later.rate), now)
     aged = start.theta * (now.timestamp - before.timestamp) / SECONDS_PER_YEAR
     moves = Moves(
         delta=start.delta,
@@ -56,8 +56,8 @@ def lesson(
     return updated(fit, moves)
 
 
-def greeks_of(columns: Columns, snapshot: Snapshot, source: SourceState) -> Greeks:
+def greeks_of(columns: Columns, snapshot: Snapshot) -> Greeks:
     """Black-Scholes greeks per unit of option, at a snapshot's spot."""
     return black_scholes(
-        float(snapshot.spot), columns.strike, columns.years, columns.vol, source.rate, columns.is_call
+        float(snapshot.spot), columns.strike, columns.years, columns.vol, columns.rate, columns.is_call
     )

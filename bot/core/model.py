@@ -29,7 +29,9 @@ class OptionPosition:
 
     `vol` is annual (0.8 = 80 %), None once the option has expired. `slope` is ∂vol/∂ln(strike) at its strike,
     `money_vol` the vol at the money of its expiry, None where it isn't known. `averaging_s` is the window before expiry
-    whose average price settles it, 0 where a single price does.
+    whose average price settles it, 0 where a single price does. `carry` is ln(forward of its expiry ÷ its source's
+    spot), None where the source's rate says it. `unread` is why a figure that it needs while it lives could not be
+    read, "" where all could.
     """
 
     source: str
@@ -42,6 +44,8 @@ class OptionPosition:
     slope: float = 0.0
     money_vol: float | None = None
     averaging_s: int = 0
+    carry: float | None = None
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,12 +233,22 @@ class VolsUsed:
 
 @dataclass(frozen=True, slots=True)
 class FeedPrice:
-    """A second source's price in USD, of Unix second `updated_at`; older than `heartbeat_s` it is stale."""
+    """A second source's price in USD, of Unix second `updated_at`; older than `heartbeat_s` + `slack_s` it is stale.
+
+    `max_gap` is how far it may be from the spot, as a fraction, beside what the limits allow; None for no more.
+    """
 
     name: str
     price: Decimal
     updated_at: int
     heartbeat_s: int
+    slack_s: int = 0
+    max_gap: Decimal | None = None
+
+    @property
+    def stale_after_s(self) -> int:
+        """Seconds after which it is stale."""
+        return self.heartbeat_s + self.slack_s
 
 
 @dataclass(frozen=True, slots=True)

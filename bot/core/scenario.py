@@ -140,7 +140,7 @@ def held_of(snapshot: Snapshot) -> Held:
         if not (math.isfinite(price) and price > 0.0):
             raise DataError(f"{snapshot.book}: the {name} is {price}")
     now = snapshot.timestamp
-    parts = [(source, Columns.of(source.positions, now)) for source in snapshot.sources]
+    parts = [(source, Columns.of(source.positions, now, source.rate)) for source in snapshot.sources]
     for source, columns in parts:
         refuse_unknown_vols(source.positions, columns)
 
@@ -154,9 +154,7 @@ def held_of(snapshot: Snapshot) -> Held:
         left=np.maximum(joined("expiry") - now, 0.0),
         window=joined("window"),
         vol=joined("vol"),
-        rate=np.concatenate(
-            [np.zeros(0), *(np.full(columns.size.size, source.rate) for source, columns in parts)]
-        ),
+        rate=joined("rate"),
         is_call=joined("is_call").astype(np.bool_),
         size=joined("size"),
         holdings=float(sum(h.size for source in snapshot.sources for h in source.holdings)),

@@ -14,7 +14,7 @@ from bot.book import ChainAccess
 from bot.chain.reads import drive, look
 from bot.config import Config
 from bot.config.books import BookConfig
-from bot.core.inputs import spot_of
+from bot.core.inputs import gap_limit, spot_of
 from bot.core.margin import margin_of, standing
 from bot.core.model import BlockRef, FeedPrice, SourceState, VenueState
 from bot.core.units import WEI_PER_NATIVE
@@ -140,7 +140,7 @@ def prices(patient: Patient) -> Iterator[Finding]:
     feeds = [state for state in states if isinstance(state, FeedPrice)]
     for feed in feeds:
         age = patient.now() - feed.updated_at
-        if patient.config.clock == "system" and age > feed.heartbeat_s:
+        if patient.config.clock == "system" and age > feed.stale_after_s:
             said = f"its price is {age:.0f} s old, its heartbeat is {feed.heartbeat_s} s"
             yield fails(feed.name, said, "mend heartbeat_s, or wait: a stale feed holds every trade")
     if not patient.book.feeds:
@@ -154,17 +154,21 @@ def prices(patient: Patient) -> Iterator[Finding]:
     except DataError as error:
         yield fails(check, str(error), "name a feed that prices the underlying in USD: docs/configuration.md")
         return
-    others = [(feed.name, feed.price) for feed in feeds]
+    most = limits.max_price_gap
+    others = [(feed.name, feed.price, gap_limit(feed, most)) for feed in feeds]
     for state in states:
         if isinstance(state, VenueState):
-            others += [(f"{state.name}'s index", state.index), (f"{state.name}'s mark", state.mark)]
-    far = [(name, price, abs(price / spot - 1)) for name, price in others]
-    for name, price, gap in far:
-        if gap > limits.max_price_gap:
+            others += [
+                (f"{state.name}'s index", state.index, most),
+                (f"{state.name}'s mark", state.mark, most),
+            ]
+    far = [(name, price, abs(price / spot - 1), limit) for name, price, limit in others]
+    for name, price, gap, limit in far:
+        if gap > limit:
             said = f"{name} says {price:,.2f} USD, {gap:.2%} from the vault's {spot:,.2f}"
             yield fails(check, said, "one of them is wrong, or another underlying's: nothing is traded")
-    if far and all(gap <= limits.max_price_gap for *_, gap in far):
-        widest = max(gap for *_, gap in far)
+    if far and all(gap <= limit for *_, gap, limit in far):
+        widest = max(gap for *_, gap, _ in far)
         yield passes(check, f"{len(far)} others are within {widest:.2%} of the vault's {spot:,.2f} USD")
 
 

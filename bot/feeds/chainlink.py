@@ -1,4 +1,7 @@
-"""Chainlink's AggregatorV3: a second source for a price, and the uptime of an L2's sequencer.
+"""AggregatorV3 as Chainlink made it: a second source for a price, and the uptime of an L2's sequencer.
+
+RedStone's push feeds answer by the same interface, so they are read by the same class. The number of decimals is the
+feed's own word, asked once.
 
 A feed's age is held against its own heartbeat when the limits are checked; what is no price at all stops the tick.
 `answeredInRound` is deprecated and the aggregator's own bounds are mostly unused: neither is looked at.
@@ -19,11 +22,21 @@ UP = 0
 class ChainlinkFeed:
     """A price in USD, in one round."""
 
-    def __init__(self, name: str, chain: str, address: str, heartbeat_s: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        chain: str,
+        address: str,
+        heartbeat_s: int,
+        slack_s: int = 0,
+        max_gap: Decimal | None = None,
+    ) -> None:
         self.name = name
         self.chain = chain
         self._feed = contract("chainlink_aggregator", address)
         self._heartbeat_s = heartbeat_s
+        self._slack_s = slack_s
+        self._max_gap = max_gap
         self._decimals: int | None = None
 
     def contracts(self) -> dict[str, str]:
@@ -42,7 +55,8 @@ class ChainlinkFeed:
             raise DataError(f"feed {self.name}: its latest round is not complete")
         if answer <= 0:
             raise DataError(f"feed {self.name}: it answers {from_raw(answer, decimals):f}, which is no price")
-        return FeedPrice(self.name, from_raw(answer, decimals), updated_at, self._heartbeat_s)
+        price = from_raw(answer, decimals)
+        return FeedPrice(self.name, price, updated_at, self._heartbeat_s, self._slack_s, self._max_gap)
 
     def watch(self) -> Reader[Decimal | None]:
         """The price alone."""

@@ -115,7 +115,7 @@ def feeds(decided: Decided, book: BookConfig | None) -> Iterator[Sign]:
         None if limits is None else limits.max_vol_age_s,
     )
     for feed in snapshot.feeds:
-        yield aged(f"price feed: {feed.name}", snapshot.at - feed.updated_at, feed.heartbeat_s)
+        yield aged(f"price feed: {feed.name}", snapshot.at - feed.updated_at, feed.stale_after_s)
     for sequencer in snapshot.sequencers:
         value = "runs" if sequencer.up else "is down"
         yield Sign(f"sequencer: {sequencer.chain}", value, "good" if sequencer.up else "bad")

@@ -80,8 +80,20 @@ UNPUBLISHED = {
         "OrderNotUpdatable": "0x9aba92cb",
         "Unauthorized": "0xa35b150b",
     },
+    "derive_sub_accounts": {"getAccountBalances": "0xc7569701", "manager": "0x52981457"},
+    "derive_manager": {"getMarginAndMarkToMarket": "0x6691bc04"},
+    "derive_feed": {
+        "getSpot": "0x2b37269c",
+        "getForwardPrice": "0xb34f2e36",
+        "getSettlementPrice": "0xf395437d",
+        "getVol": "0x96159550",
+        "getInterestRate": "0xb0487ff6",
+    },
+    "pyth": {"getPriceUnsafe": "0x96834ad3", "PriceFeedNotFound": "0x14aebe68"},
 }
-"""GMX publishes no package: the selectors and topics are those of its repository's ABIs, main of March 2026."""
+"""GMX and Derive publish no package: the selectors and topics are those of their repositories' ABIs, main of March 2026
+and January 2026. Pyth's are those of its Solidity SDK, 4.2.
+"""
 
 ONLY_TESTED = {"erc20.transfer"}
 """What the key must never sign, kept as the example that the mandate's tests refuse."""

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from bot.app import make_book
 from bot.app.chains import make_client
+from bot.app.parts import make_source
 from bot.app.rules import make_limits, order_bounds
 from bot.app.signers import make_signer
 from bot.config import Config, load_config
@@ -27,6 +28,7 @@ from bot.errors import ConfigError
 from bot.ledger import open_ledger
 from bot.localnet.configuration import fork_config
 from bot.localnet.node import Node
+from bot.options.derive import DeriveSource
 from bot.share import share
 from bot.venues.bounds import OrderBounds
 
@@ -112,6 +114,20 @@ VOLS: Where = ("books", 0, "vols")
 BAND = {"kind": "delta_band", "trigger": "0.5"}
 LOCALNET: Where = ("chains", "localnet")
 
+FEEDS: Where = ("books", 0, "feeds")
+FEED = {"kind": "redstone", "name": "redstone", "address": ADDRESS, "heartbeat_s": 21600}
+DERIVE: dict[str, Any] = {
+    "kind": "derive",
+    "name": "derive-eth",
+    "chain": "localnet",
+    "accounts": [7],
+    "sub_accounts": ADDRESS,
+    "option_asset": "0x" + "1" * 40,
+    "cash_asset": ADDRESS,
+    "spot_feed": ADDRESS,
+    "forward_feed": ADDRESS,
+}
+
 UNKNOWN_KEY = "this key is not known"
 NOT_EXACT = 'an amount is written in quotes, like "0.25", for a float would not be exact'
 ONE_RISK = "give one of risk_aversion, daily_error_usd and daily_error_nav"
@@ -194,6 +210,25 @@ MISTAKES: list[tuple[Where, Any, str, str]] = [
     ((*VENUE, "pool"), 12, "books.0.venue.pool", "valid string"),
     ((*LOCALNET, "multicall"), ADDRESS + "00", "chains.localnet.multicall", "40 hex digits"),
     ((*SOURCE, "kind"), "opyn", "books.0.sources.0.kind", "'lyra'"),
+    ((*SOURCE, "pool"), ADDRESS, "books.0.sources.0.pool", UNKNOWN_KEY),
+    ((*SOURCE, "viewer"), "0x12", "books.0.sources.0.viewer", "an address is 0x and 40 hex digits"),
+    (SOURCE, DERIVE | {"accounts": []}, "books.0.sources.0.accounts", "at least 1"),
+    (SOURCE, DERIVE | {"accounts": [0]}, "books.0.sources.0.accounts.0", "greater than 0"),
+    (SOURCE, DERIVE | {"accounts": ["7"]}, "books.0.sources.0.accounts.0", NOT_WHOLE),
+    (SOURCE, DERIVE | {"accounts": [7, 7]}, "books.0.sources.0", "a subaccount is named twice"),
+    (SOURCE, DERIVE | {"perp_asset": ADDRESS}, "books.0.sources.0", "one asset has two roles"),
+    (SOURCE, DERIVE | {"ignored_assets": [ADDRESS]}, "books.0.sources.0", "one asset has two roles"),
+    (SOURCE, DERIVE | {"min_confidence": "1.01"}, "books.0.sources.0.min_confidence", "less than or equal"),
+    (SOURCE, DERIVE | {"averaging_s": -1}, "books.0.sources.0.averaging_s", "greater than or equal to 0"),
+    (
+        SOURCE,
+        {key: DERIVE[key] for key in DERIVE if key != "spot_feed"},
+        "books.0.sources.0.spot_feed",
+        "Field required",
+    ),
+    (FEEDS, [FEED | {"kind": "venue_mark"}], "books.0.feeds.0.kind", "'chainlink'"),
+    (FEEDS, [FEED | {"typo": 1}], "books.0.feeds.0.typo", UNKNOWN_KEY),
+    (FEEDS, [FEED, FEED], "the file", "two feeds share a name"),
     ((*VENUE, "chain"), "mainnet", "the file", "curie-eth: chain 'mainnet' is not under [chains]"),
     ((*SOURCE, "chain"), "mainnet", "the file", "lyra-eth: chain 'mainnet' is not under [chains]"),
     (("signer", "kind"), "ledger-nano", "signer.kind", "does not match any of the expected tags"),
@@ -235,6 +270,24 @@ def test_a_mistake_is_one_line_that_names_the_field(
     assert why in told
     for secret in (KEY[2:], "99" * 32, TOKEN, "hunter22"):
         assert secret not in told
+
+
+def test_a_book_of_subaccounts_and_three_kinds_of_feeds_loads(write: Write) -> None:
+    path = write(SOURCE, DERIVE)
+    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    pyth = {**FEED, "kind": "pyth", "name": "pyth", "price_id": "ab" * 32, "max_confidence": "0.01"}
+    cast(Any, document)["books"][0]["feeds"] = [FEED, {**FEED, "kind": "chainlink", "name": "link"}, pyth]
+    path.write_text(tomlkit.dumps(document), encoding="utf-8")
+    (book,) = load_config(path).books
+    assert [(feed.kind, feed.name) for feed in book.feeds] == [
+        ("redstone", "redstone"),
+        ("chainlink", "link"),
+        ("pyth", "pyth"),
+    ]
+    assert book.sources[0].counts == {("localnet", ADDRESS, "7")}
+    source = make_source(book.sources[0])
+    assert isinstance(source, DeriveSource)
+    assert source.contracts().keys() == DERIVE.keys() - {"kind", "name", "chain", "accounts"}
 
 
 def test_several_mistakes_are_the_first_and_a_count(write: Write) -> None:

@@ -8,12 +8,13 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from bot.config import Config
+from bot.config.feeds import FeedModel
 from bot.config.fields import Model
 from bot.config.limits import BudgetsConfig
 from bot.config.policies import RiskConfig
 
 DOCS = Path(__file__).parents[2] / "docs"
-BASES = {BudgetsConfig, RiskConfig}
+BASES = {BudgetsConfig, FeedModel, RiskConfig}
 """What other models begin with, and no table is of."""
 
 
