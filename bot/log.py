@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from typing import TextIO, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import structlog
@@ -61,6 +62,18 @@ class Concealing(logging.Formatter):
         return conceal(super().format(record))
 
 
+class Stderr:
+    """Standard error as it is when a line is written: a spinner stands in for it while it turns."""
+
+    def write(self, text: str) -> int:
+        """Writes there."""
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Flushes it."""
+        sys.stderr.flush()
+
+
 def set_up_logs(*, as_json: bool, level: str = "info") -> None:
     """Sends our events to standard error from `level` on; standard output stays free for results."""
     for name in QUIET:
@@ -88,6 +101,6 @@ def set_up_logs(*, as_json: bool, level: str = "info") -> None:
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, Stderr())),
         cache_logger_on_first_use=False,
     )

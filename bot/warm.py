@@ -4,6 +4,7 @@ Without it the first tick of an installation waits some seconds for the compiler
 """
 
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 
@@ -26,6 +27,14 @@ def main() -> None:
     at = Situation(0.0, 0.0, -0.01, 2000.0, 0.8, 0.1, 0.05, 1e6, 0, 60, None, costs)
     for kind in (OptimalBand, WhalleyWilmott, Zakamouline):
         kind(DailyError(Decimal(100)), one).decide(at)
+
+
+def is_cold() -> bool:
+    """Whether nothing was compiled yet, so that the first tick would wait for the compiler."""
+    from bot.pricing.kernel import greeks_loop
+
+    kept = greeks_loop.stats.cache_path  # type: ignore[attr-defined]
+    return not any(Path(kept).glob("kernel.greeks_loop-*.nbi"))
 
 
 if __name__ == "__main__":

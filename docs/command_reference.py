@@ -24,8 +24,10 @@ EVERYWHERE = {"--json", "--config", "--help"}
 
 def all_commands(group: Any, before: str = "vaultkeel") -> Iterator[tuple[str, Any]]:
     """Every command with its whole name, in the order of `--help`."""
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
+    context = typer.Context(group)  # commands are imported as they are asked for
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if hasattr(command, "list_commands"):
             yield from all_commands(command, f"{before} {name}")
         else:
             yield f"{before} {name}", command

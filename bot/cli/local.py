@@ -4,14 +4,16 @@ The local chain and the drawing library are imported by the commands that use th
 time of `status` and `run`.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bot import render
-from bot.cli.shared import Json, amount, people, show
+from bot.cli.shared import Json, amount, busy, people, show
 from bot.log import set_up_logs
 from bot.simulate.measures import Step
 
@@ -69,7 +71,8 @@ def rehearse(
 
     set_up_logs(as_json=False, level="error")
     plan = rehearsal.Plan(0 if only else kills, seed, out.resolve(), tuple(only or ()))
-    summary = rehearsal.rehearse(plan, lambda text: people.print(text, markup=False, highlight=False))
+    with busy("rehearsing", as_json=as_json):
+        summary = rehearsal.rehearse(plan, lambda text: people.print(text, markup=False, highlight=False))
     show(summary.as_json(), summary.text(), as_json=as_json)
     if summary.failed:
         raise typer.Exit(1)
@@ -97,11 +100,8 @@ def localnet(
 
     set_up_logs(as_json=as_json)
     plan = serve.Plan(port, out.resolve(), move_every, seed, short_only=not default_vault)
-    serve.serve(
-        plan,
-        lambda text: people.print(text),
-        lambda ready: show(ready.as_json(), ready.text(), as_json=as_json),
-    )
+    with starting("starting the local chain", as_json=as_json) as up:
+        serve.serve(plan, people.print, lambda ready: up(ready.as_json(), ready.text()))
 
 
 def fork(
@@ -126,8 +126,18 @@ def fork(
 
     set_up_logs(as_json=as_json)
     plan = forks.Plan(rpc, block, chain_config, amount(collateral), port, out.resolve())
-    forks.serve_fork(
-        plan,
-        lambda text: people.print(text),
-        lambda ready: show(ready.as_json(), ready.text(), as_json=as_json),
-    )
+    with starting("forking the chain", as_json=as_json) as up:
+        forks.serve_fork(plan, people.print, lambda ready: up(ready.as_json(), ready.text()))
+
+
+@contextmanager
+def starting(text: str, *, as_json: bool) -> Iterator[Callable[[dict[str, Any], str], None]]:
+    """A spinner until something is up: then the value is called with how it is shown, for machines and for people."""
+    with ExitStack() as until_up:
+        until_up.enter_context(busy(text, as_json=as_json))
+
+        def up(machine: dict[str, Any], person: str) -> None:
+            until_up.close()
+            show(machine, person, as_json=as_json)
+
+        yield up

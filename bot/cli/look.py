@@ -9,7 +9,7 @@ import typer
 
 from bot import explain as views
 from bot.app.rules import make_rules
-from bot.cli.shared import DEFAULT_CONFIG, ConfigFile, Json, show
+from bot.cli.shared import DEFAULT_CONFIG, ConfigFile, Json, busy, show
 from bot.config import load_config
 from bot.errors import ConfigError
 from bot.ledger import open_ledger
@@ -34,7 +34,7 @@ def explain(
     """Shows why a tick did what it did: inputs, thresholds, costs, and what would have made it trade."""
     loaded = load_config(config)
     name = loaded.book(book).name
-    with history_of(ledger or loaded.ledger) as history:
+    with history_of(ledger or loaded.ledger) as history, busy("reading the ledger", as_json=as_json):
         explanation = views.explained(history, history.newest(name) if tick is None else tick)
     show(views.explanation_json(explanation), views.explanation_view(explanation), as_json=as_json)
 
@@ -56,9 +56,12 @@ def replay(
     """
     loaded = load_config(config)
     wanted = loaded.book(book)
-    with history_of(ledger or loaded.ledger) as history:
+    with history_of(ledger or loaded.ledger) as history, busy("deciding again", as_json=as_json) as said:
         ticks = history.between(wanted.name, first, last)
-        rows = list(replayed(ticks, make_rules(loaded, wanted)))
+        rows = []
+        for row in replayed(ticks, make_rules(loaded, wanted)):
+            rows.append(row)
+            said(f"decided {len(rows):,} ticks again")
     if not rows:
         raise ConfigError(f"the ledger has no such tick of book {wanted.name}")
     show(views.replay_json(rows), views.replay_view(rows), as_json=as_json)

@@ -15,12 +15,14 @@ from bot.cli.shared import (
     Json,
     LogFormat,
     Yes,
+    busy,
     confirm,
     logs_as_json,
     opened,
     people,
     settings,
     show,
+    warm_up,
 )
 from bot.core.decision import budgets_used
 from bot.core.events import tell_nobody
@@ -39,10 +41,12 @@ def status(config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
     Sends nothing.
     """
     set_up_logs(as_json=as_json, level="warning")
+    warm_up()
     with opened(config) as bot:
         why = bot.ledger.mode_and_why(bot.account)[1]
         for book in bot.desk.books:
-            record = bot.desk.assess(book)
+            with busy(f"reading {book.name}", as_json=as_json):
+                record = bot.desk.assess(book)
             positions = position_greeks(price_book(record.snapshot, book.rules.target))
             budgets = budgets_used(record.snapshot, book.rules)
             shown = render.record_json(record, positions) | {
@@ -57,9 +61,12 @@ def status(config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
 def once(config: ConfigFile = DEFAULT_CONFIG, log_format: LogFormat = None, as_json: Json = False) -> None:
     """Runs one tick of every book."""
     set_up_logs(as_json=logs_as_json(log_format, as_json=as_json))
+    warm_up()
     with opened(config, trades=True) as bot:
         for book in bot.desk.books:
-            tick = bot.desk.tick(book)
+            quiet = logs_as_json(log_format, as_json=as_json)
+            with busy(f"a tick of {book.name}", as_json=quiet):
+                tick = bot.desk.tick(book)
             positions = position_greeks(price_book(tick.record.snapshot, book.rules.target))
             shown = render.record_json(tick.record, positions) | {
                 "tick": tick.id,
@@ -73,6 +80,7 @@ def once(config: ConfigFile = DEFAULT_CONFIG, log_format: LogFormat = None, as_j
 def run(config: ConfigFile = DEFAULT_CONFIG, log_format: LogFormat = None, as_json: Json = False) -> None:
     """Runs the scheduler until SIGTERM or Ctrl-C, which let the tick in flight finish."""
     set_up_logs(as_json=logs_as_json(log_format, as_json=as_json))
+    warm_up()
     with (
         told(settings(config)) as alerts,
         opened(config, trades=True, notify=tell_nobody if alerts is None else alerts.notify) as bot,
@@ -124,7 +132,8 @@ def adopt(config: ConfigFile = DEFAULT_CONFIG, yes: Yes = False, as_json: Json =
     set_up_logs(as_json=as_json, level="warning")
     with opened(config, trades=True) as bot:
         for book in bot.desk.books:
-            found, block = bot.desk.compare(book)
+            with busy(f"comparing {book.name} with its ledger", as_json=as_json):
+                found, block = bot.desk.compare(book)
             ours, mined = book.sender.next_nonces()
             said = (
                 f"{book.name}: the ledger expects a position of {found.expected:+f} and nonce {ours}, "

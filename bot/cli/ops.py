@@ -9,10 +9,11 @@ import typer
 from rich.text import Text
 
 from bot import export as exports
-from bot.cli.shared import DEFAULT_CONFIG, ConfigFile, Json, people, settings, show
+from bot.cli.shared import DEFAULT_CONFIG, ConfigFile, Json, busy, settings, show
 from bot.core.events import Kind, Severity
 from bot.errors import ConfigError
 from bot.log import conceal, set_up_logs
+from bot.nearest import did_you_mean
 from bot.render import plain_table
 
 ANSWER_S = 30.0
@@ -34,7 +35,7 @@ def doctor(config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
     from bot.doctor.findings import State
 
     set_up_logs(as_json=as_json, level="error")
-    with people.status("examining"):
+    with busy("examining", as_json=as_json):
         found = examine(config)
     show(doctor_json(found), doctor_view(found), as_json=as_json)
     if any(one.state is State.FAIL for one in found):
@@ -56,15 +57,15 @@ def export(
     names = [table.name for table in exports.TABLES]
     for name in tables or ():
         if name not in names:
-            raise ConfigError(f"--table {name}: there are {', '.join(names)}")
+            raise ConfigError(f"--table {name}: there are {', '.join(names)}{did_you_mean(name, names)}")
     source = settings(config).ledger if ledger is None else ledger
-    with people.status("exporting") as said:
+    with busy("exporting", as_json=as_json) as said:
         counts = exports.export(
             source,
             out,
             [kind.value for kind in formats or [Kinds.CSV]],
             tables or names,
-            lambda table, rows: said.update(f"{table}: {rows:,} rows"),
+            lambda table, rows: said(f"{table}: {rows:,} rows"),
         )
     view = plain_table(f"Written to {out}")
     view.add_column("table")
@@ -103,10 +104,11 @@ def send_test(
             results[name] = conceal(f"{type(error).__name__}: {error}")
 
     threads = [threading.Thread(target=attempt, args=(one.name,), daemon=True) for one in wanted]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(ANSWER_S)
+    with busy("asking the channels", as_json=as_json):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(ANSWER_S)
     shown = {one.name: results.get(one.name, f"no answer in {ANSWER_S:.0f} s") for one in wanted}
     view = plain_table("Test message")
     view.add_column("channel")

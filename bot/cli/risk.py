@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bot.cli.look import Book, Ledger
-from bot.cli.shared import DEFAULT_CONFIG, ConfigFile, Json, opened, show
+from bot.cli.shared import DEFAULT_CONFIG, ConfigFile, Json, busy, opened, show, warm_up
 from bot.config import load_config
 from bot.core.decision import Decided
 from bot.core.margin import Strain
@@ -47,7 +47,7 @@ def risk(
         raise ConfigError("--now and --tick: one of them")
     found, decided = (None, None) if now else recorded(ledger or loaded.ledger, wanted.name, tick)
     if decided is None:
-        decided = observed(config, wanted.name)
+        decided = observed(config, wanted.name, as_json=as_json)
     elif decided.snapshot.book != wanted.name:
         raise ConfigError(f"tick {found} is of book {decided.snapshot.book}, not of {wanted.name}")
     try:
@@ -62,7 +62,8 @@ def risk(
             strain=Strain(deviations, vol_points, funding),
             hedge_ratio=float(wanted.target.hedge_ratio),
         )
-        report = risk_report(decided, found, settings)
+        with busy("weighing what could happen", as_json=as_json):
+            report = risk_report(decided, found, settings)
     except ValueError as error:
         raise ConfigError(f"risk: {error}") from error
     show(risk_json(report), risk_view(report), as_json=as_json)
@@ -79,9 +80,10 @@ def recorded(ledger: Path, book: str, tick: int | None) -> tuple[int | None, Dec
     return tick, history.tick(tick).decided
 
 
-def observed(config: Path, book: str) -> Decided:
+def observed(config: Path, book: str, *, as_json: bool) -> Decided:
     """What a tick of the book would decide now."""
-    with opened(config) as bot:
+    warm_up()
+    with opened(config) as bot, busy("reading the chains", as_json=as_json):
         (found,) = (each for each in bot.desk.books if each.name == book)
         return bot.desk.assess(found)
 

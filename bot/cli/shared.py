@@ -2,20 +2,23 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
+from rich.markup import escape
 
-from bot.app import App, build
-from bot.config import Config, load_config
-from bot.core.events import Notify, tell_nobody
 from bot.errors import ConfigError
+
+if TYPE_CHECKING:  # the program begins with these: what they bring along takes over a second
+    from bot.app import App
+    from bot.config import Config
+    from bot.core.events import Notify
 
 people = Console(stderr=True)
 
@@ -70,23 +73,54 @@ def confirm(question: str, *, yes: bool) -> None:
         raise ConfigError("nothing was changed")
 
 
-def settings(path: Path) -> Config:
+def settings(path: Path) -> "Config":
     """What a configuration file says. ConfigError where there is none, or it is wrong."""
+    from bot.config import load_config
+
     if not path.is_file():
         raise ConfigError(
-            f"{path} is not there: give --config, or start `vaultkeel localnet`, which writes one"
+            f"{path} is not there: `vaultkeel init` writes one, or give --config; `vaultkeel localnet` starts a chain "
+            "to try it on"
         )
     return load_config(path)
 
 
 @contextmanager
-def opened(path: Path, *, trades: bool = False, notify: Notify = tell_nobody) -> Iterator[App]:
+def opened(path: Path, *, trades: bool = False, notify: "Notify | None" = None) -> Iterator["App"]:
     """The App of a configuration file, closed at the end. One that `trades` holds the ledger alone."""
-    bot = build(settings(path), trades=trades, notify=notify)
+    from bot.app import build
+    from bot.core.events import tell_nobody
+
+    bot = build(settings(path), trades=trades, notify=notify or tell_nobody)
     try:
         yield bot
     finally:
         bot.close()
+
+
+def warm_up() -> None:
+    """Compiles what a first tick needs while a person is told what takes so long; it would be compiled anyway.
+
+    For commands that price: one that halts waits for nothing.
+    """
+    from bot import warm
+
+    if people.is_terminal and warm.is_cold():
+        with busy("compiling the pricing functions, once per installation"):
+            warm.main()
+
+
+@contextmanager
+def busy(text: str, *, as_json: bool = False) -> Iterator[Callable[[str], None]]:
+    """Shows that something takes its time, until it is done; the value says something else meanwhile.
+
+    Only where a person looks on: standard error is a terminal, and the result isn't for machines.
+    """
+    if as_json or not people.is_terminal or people.is_dumb_terminal:
+        yield lambda _: None
+        return
+    with people.status(escape(text)) as shown:
+        yield lambda now: shown.update(escape(now))
 
 
 def show(machine: dict[str, Any], person: RenderableType, *, as_json: bool) -> None:

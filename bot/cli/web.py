@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import bot
-from bot.cli.shared import DEFAULT_CONFIG, ConfigFile, Json
+from bot.cli.shared import DEFAULT_CONFIG, ConfigFile, Json, people
 from bot.errors import ConfigError
 
 START = "import sys; sys.path.append({root!r}); from bot.web.__main__ import main; main()"
@@ -38,13 +38,15 @@ def dashboard(
 ) -> None:
     """Serves the dashboard of the configuration's ledger until Ctrl-C. It reads, and can't sign."""
     if not config.is_file():
-        raise ConfigError(f"{config} is not there: give --config")
+        raise ConfigError(f"{config} is not there: `vaultkeel init` writes one, or give --config")
     arguments = ["--config", str(config), "--host", host, "--port", str(port)]
     arguments += [] if token_file is None else ["--token-file", str(token_file)]
     for name in allow_host or ():
         arguments += ["--allow-host", name]
     arguments += ["--json"] if as_json else []
-    # This process has imported what signs. The dashboard takes its place, and imports none of it; the package's
+    if people.is_terminal and not as_json:
+        people.print("starting the dashboard")
+    # This process may have imported what signs. The dashboard takes its place, and imports none of it; the package's
     # folder goes to the end of its path, where it can hide nothing.
     start = START.format(root=str(Path(bot.__file__).parents[1]))
     os.execv(sys.executable, [sys.executable, "-P", "-c", start, *arguments])  # noqa: S606

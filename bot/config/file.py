@@ -1,18 +1,22 @@
 """The whole file: TOML into frozen models. An unknown key, wrong type or missing secret is a ConfigError."""
 
+import re
 import tomllib
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from bot.config.books import BookConfig
 from bot.config.chains import ChainConfig, SignerConfig
 from bot.config.fields import FilePath, Model, NotNegative, Whole
+from bot.config.keys import keys_at
 from bot.config.limits import TotalLimitsConfig, check_gas
 from bot.config.ops import AlertsConfig, MetricsConfig
 from bot.errors import ConfigError
+from bot.nearest import did_you_mean
 
 UNIONS = ("signer", "policy", "vols", "venue")
 """Fields that are one of several kinds."""
@@ -53,7 +57,12 @@ class Config(Model):
         for book in self.books:
             if name in (None, book.name):
                 return book
-        raise ConfigError(f"books: there is none called {name}")
+        raise ConfigError(f"books: there is none called {name}{did_you_mean(str(name), self.names)}")
+
+    @property
+    def names(self) -> list[str]:
+        """What the books are called."""
+        return [book.name for book in self.books]
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
@@ -67,7 +76,7 @@ class Config(Model):
             check_gas(book.limits, f"book {book.name}", gas)
             check_gas(self.limits, "all books", gas)
             book.limits.check_within(self.limits, book.name)
-        names = [book.name for book in self.books]
+        names = self.names
         markets = [(book.venue.chain, book.venue.market_address) for book in self.books]
         if len(set(names)) < len(names) or len(set(markets)) < len(markets):
             raise ValueError("two books share a name or a market of the venue")
@@ -107,18 +116,28 @@ def load_config(path: Path, *, secrets: bool = True) -> Config:
         raise ConfigError(f"{path} can't be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
+    return checked(document, path, secrets=secrets)
+
+
+def checked(document: Mapping[str, Any], path: Path, *, secrets: bool = True) -> Config:
+    """The same from the file's content, as `tomllib` reads it."""
     try:
         return Config.model_validate(document, context={"folder": path.resolve().parent, "secrets": secrets})
     except ValidationError as error:
         raise ConfigError(f"{path.name}: {explain(error)}") from None
 
 
-def explain(error: ValidationError) -> str:
-    """The first mistake with its field, in one line, without the value that was given."""
+def explain(error: ValidationError, model: type[BaseModel] = Config) -> str:
+    """The first mistake with its field, in one line, without the value that was given.
+
+    Where it is a key of `model` that isn't known, or a kind, the nearest one is named.
+    """
     found = error.errors(include_input=False, include_url=False, include_context=False)
     # A list of books with a mistake in one counts as too short, too.
     mistakes = [mistake for mistake in found if mistake["type"] != "too_short"] or found
-    first = mistakes[0]
+    # A misspelt key makes the right one missing, too: what is misspelt is the mistake.
+    strangers = {mistake["loc"][:-1] for mistake in mistakes if mistake["type"] == "extra_forbidden"}
+    first = next(each for each in mistakes if each["type"] != "missing" or each["loc"][:-1] not in strangers)
     path = [str(part) for part in first["loc"]]
     # pydantic puts the kind between a union and its field.
     where = [
@@ -129,6 +148,10 @@ def explain(error: ValidationError) -> str:
     where += ["kind"] if first["type"].startswith("union_tag") else []
     field = ".".join(where) or "the file"
     message = first["msg"].removeprefix("Value error, ")
-    message = "this key is not known" if first["type"] == "extra_forbidden" else message
+    if first["type"] == "extra_forbidden":
+        message = f"this key is not known{did_you_mean(path[-1], keys_at(model, path[:-1]))}"
+    if first["type"] == "union_tag_invalid":
+        given, *kinds = re.findall(r"'([^']*)'", first["msg"].replace("using 'kind'", ""))
+        message += did_you_mean(given, kinds)
     more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
     return f"{field}: {message}{more}"

@@ -6,6 +6,7 @@ from typing import Any
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from bot.config.deployment import DEPLOYMENT_FILE, CurieRoots, Deployment, VaultRoots
 from bot.errors import ConfigError
 from bot.localnet.node import Node
 from bot.localnet.world import World
@@ -37,6 +38,25 @@ def world_config(world: World) -> tomlkit.TOMLDocument:
     tables["chains"]["localnet"].update({"rpc_urls": [world.url], "quorum": 1})
     point_at_instance(document, "localnet", world.node)
     return document
+
+
+def world_deployment(world: World) -> Deployment:
+    """Where `world` has its contracts, for `vaultkeel init`."""
+    return Deployment(
+        chain="localnet",
+        chain_id=world.chain_id,
+        instance=world.node.rpc("anvil_metadata")["instanceId"],
+        rpc_urls=(world.url,),
+        account=world.accounts.hedger,
+        multicall=world.multicall,
+        vault=VaultRoots(viewer=world.lyra.viewer, market=world.lyra.option_market),
+        venue=CurieRoots(
+            kind="curie",
+            clearing_house=world.curie.clearing_house,
+            base_token=world.curie.base_token,
+            quoter=world.curie.quoter,
+        ),
+    )
 
 
 def fork_config(source: Path, source_chain_id: int, node: Node, chain_id: int, *, wall_clock: bool) -> str:
@@ -86,6 +106,15 @@ def point_at_instance(document: tomlkit.TOMLDocument, chain: str, node: Node) ->
     tables["chains"][chain]["instance"] = instance
     document["ledger"] = f"ledger-{instance[2:10]}.db"
     document["signer"] = {"kind": "key", "key": f"file:{KEY_FILE}", "plain_key": True}
+
+
+def write_deployment(folder: Path, deployment: Deployment) -> None:
+    """Writes the deployment beside the configuration."""
+    path = folder / DEPLOYMENT_FILE
+    try:
+        path.write_text(deployment.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} can't be written: {error.strerror}") from None
 
 
 def write_files(folder: Path, toml: str, key: str) -> Path:

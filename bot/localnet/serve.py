@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tomlkit
 
-from bot.localnet.configuration import world_config, write_files
+from bot.localnet.configuration import world_config, world_deployment, write_deployment, write_files
 from bot.localnet.market import Market
 from bot.localnet.opening import open_markets
 from bot.localnet.world import World, start_world
@@ -58,6 +58,7 @@ class Ready:
         return (
             f"RPC       {self.url}   chain id {self.chain_id}\n{accounts}\nconfig    {self.config}\n\n"
             f"In another terminal:\n  vaultkeel status --config {self.config}\n  vaultkeel run --config {self.config}\n"
+            "or write a configuration of your own there: vaultkeel init\n"
             "Ctrl-C here ends the chain."
         )
 
@@ -75,6 +76,7 @@ def serve(plan: Plan, progress: Callable[[str], None], announce: Callable[[Ready
         market.open_interest(STARTING_TRADES)
         market.refresh()
         path = write_files(plan.out, tomlkit.dumps(world_config(world)), world.hedger_key)
+        write_deployment(plan.out, world_deployment(world))
         accounts = {
             "hedger": world.accounts.hedger,
             "option vault": world.lyra.liquidity_pool,

@@ -51,6 +51,7 @@ WITHOUT_ARTIFACT = {
 UNPUBLISHED = {
     "gmx_reader": {
         "getMarket": "0x714af34b",
+        "getMarkets": "0xce3264bf",
         "getAccountPositions": "0x77cfb162",
         "getAccountOrders": "0x42a6f8d3",
         "getOrder": "0x49651b6a",

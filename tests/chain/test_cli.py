@@ -346,7 +346,8 @@ class TestMistakes:
         run = runs.unknown_key
         assert run.code == 2
         assert run.out == ""
-        assert run.err == "ConfigError: wrong.toml: books.0.limits.max_ordr: this key is not known\n"
+        said = "wrong.toml: books.0.limits.max_ordr: this key is not known; did you mean max_order?"
+        assert run.err == f"ConfigError: {said}\n"
         assert ledger_bytes(run.folder) == b""
 
     @pytest.mark.parametrize(

@@ -49,7 +49,10 @@ SERVED = {
 The dashboard has nothing to finish: it ends by the signal itself.
 """
 
-ELSEWHERE = {"localnet": "the README has the same line, and its test runs it"}
+ELSEWHERE = {
+    "localnet": "the README has the same line, and its test runs it",
+    "init": "tests/chain/test_init.py answers its questions, and goes on to doctor and run",
+}
 SLOW = ("rehearse",)
 SHOWN = {page.name: commands(page) for page in PAGES if page != README and commands(page)}
 ONCE: dict[tuple[str, ...], str] = {}

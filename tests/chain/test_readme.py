@@ -22,13 +22,14 @@ def test_every_command_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
     assert set(script_lines) == SCRIPTS
     assert all(os.access(ROOT / script, os.X_OK) for script in SCRIPTS)
     known = {"localnet", "status", "once", "run", "explain", "replay", "risk"}
-    known |= {"halt", "resume", "rehearse", "fork", "doctor", "export"}
+    known |= {"halt", "resume", "rehearse", "fork", "doctor", "export", "init"}
     assert set(program_lines) == known
 
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with running(program_lines["localnet"], tmp_path, environment) as localnet:
         wait_for_line(localnet, "Ctrl-C here ends the chain")
         config = tmp_path / "localnet" / "vaultkeel.toml"
+        assert "vaultkeel.toml is written" in finished(program_lines["init"], tmp_path, environment)
         assert "What would be done now" in finished(program_lines["status"], tmp_path, environment)
         assert "Tick of eth" in finished(program_lines["once"], tmp_path, environment)
         with running(program_lines["run"], tmp_path, environment) as run:

@@ -5,6 +5,7 @@ from typing import Final
 from bot.errors import ConfigError
 from bot.localnet.rehearsal import crashes, data, nonces, reorgs, runs, sends
 from bot.localnet.rehearsal.stage import Fault
+from bot.nearest import did_you_mean
 
 FAULTS: Final[tuple[Fault, ...]] = (
     *crashes.FAULTS,
@@ -25,6 +26,10 @@ def named(names: tuple[str, ...]) -> tuple[Fault, ...]:
         exact = [fault for fault in FAULTS if fault.name == name]
         alike = exact or [fault for fault in FAULTS if fault.name.startswith(name)]
         if not alike:
-            raise ConfigError(f"there is no fault {name}; there are {', '.join(f.name for f in FAULTS)}")
+            known = [fault.name for fault in FAULTS]
+            hint = did_you_mean(name, known)
+            raise ConfigError(
+                f"there is no fault {name}{f'{hint} There' if hint else '; there'} are {', '.join(known)}"
+            )
         found |= {fault.name: fault for fault in alike}
     return tuple(found.values())
