@@ -88,7 +88,7 @@ def make_book(config: Config, book: BookConfig, client: Client, ledger: SqlLedge
     return Book(
         name=book.name,
         underlying=book.underlying,
-        sources=tuple(make_source(source) for source in book.sources),
+        sources=tuple(make_source(source, config.chains, book.venue.chain) for source in book.sources),
         vols=make_vols(book.vols),
         venue=venue,
         rules=make_rules(config, book),

@@ -9,7 +9,7 @@ from bot.config.feeds import FeedConfig
 from bot.config.fields import Amount, FilePath, Model, NotNegative, Positive, WebUrl, Whole
 from bot.config.limits import LimitsConfig
 from bot.config.policies import PolicyConfig
-from bot.config.sources import SourceConfig
+from bot.config.sources import WITHOUT_SPOT, SourceConfig, brings_vols
 from bot.config.venues import GmxConfig, VenueConfig
 from bot.core.margin import MarginPolicy
 from bot.core.protection import Protection
@@ -166,6 +166,33 @@ class BookConfig(Model):
     """Second sources of the spot."""
     margin: MarginConfig | None = None
     """When collateral is added or taken out; without it nobody watches the margin."""
+
+    @model_validator(mode="after")
+    def _options_have_vols_and_a_price(self) -> "BookConfig":
+        bare = [source.name for source in self.sources if not brings_vols(source)]
+        if bare and self.vols.kind == "vault":
+            raise ValueError(
+                f'vols of kind "vault" are the vaults\' own, and the options of {bare[0]} bring none: '
+                'choose "deribit", "file" or "constant"'
+            )
+        if not self.feeds and all(isinstance(source, WITHOUT_SPOT) for source in self.sources):
+            raise ValueError("none of the sources tells a spot: add [[books.feeds]]")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_counts_twice(self) -> "BookConfig":
+        seen: dict[tuple[str, ...], str] = {}
+        for source in self.sources:
+            for counted in sorted(source.counts):
+                if counted in seen:
+                    raise ValueError(
+                        f"the sources {seen[counted]} and {source.name} both count {' '.join(counted[1:])}"
+                    )
+            seen |= dict.fromkeys(source.counts, source.name)
+        names = [source.name for source in self.sources]
+        if len(set(names)) < len(names):
+            raise ValueError("two sources share a name")
+        return self
 
     @model_validator(mode="after")
     def _margin_has_a_token(self) -> "BookConfig":

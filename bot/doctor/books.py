@@ -44,7 +44,9 @@ class Patient:
         """Everything of the book that is read on a chain. ConfigError where one can't be made."""
         venue, _allowed = make_venue(self.config, self.book, self.signer)
         feeds = [make_feed(feed, self.book.venue.chain) for feed in self.book.feeds]
-        return [*(make_source(source) for source in self.book.sources), venue, *feeds]
+        chain = self.book.venue.chain
+        sources = [make_source(source, self.config.chains, chain) for source in self.book.sources]
+        return [*sources, venue, *feeds]
 
     def read(self, chain: str, reader: Reader[Any]) -> Any:
         """What a reader returns at the chain's head. TransientError where there is no head to read at."""

@@ -50,7 +50,7 @@ def try_out(config: Config, chain: Chain) -> Seen:
     """Reads the only book's source and venue. What the adapters refuse is refused here; nothing is signed."""
     (book,) = config.books
     account = make_signer(config, signs=False).address
-    source = make_source(book.sources[0])
+    source = make_source(book.sources[0], config.chains, book.venue.chain)
     venue, _ = make_venue(config, book, account)
     settings = config.chains[book.venue.chain]
     access = make_access(chain.client, settings)

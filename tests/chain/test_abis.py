@@ -91,9 +91,19 @@ UNPUBLISHED = {
         "getInterestRate": "0xb0487ff6",
     },
     "pyth": {"getPriceUnsafe": "0x96834ad3", "PriceFeedNotFound": "0x14aebe68"},
+    "gamma_controller": {
+        "getAccountVaultCounter": "0xcaa6d21a",
+        "getVaultWithDetails": "0x9daafbe8",
+        "oracle": "0x7dc0d1d0",
+    },
+    "gamma_oracle": {"getPrice": "0x41976e09", "getExpiryPrice": "0x01957f81"},
+    "gamma_otoken": {"getOtokenDetails": "0xaf0968fc", "balanceOf": "0x70a08231", "decimals": "0x313ce567"},
+    "erc4626": {"asset": "0x38d52e0f", "convertToAssets": "0x07a2d13a"},
+    "rate_provider": {"getRate": "0x679aefce", "stEthPerToken": "0x035faf82"},
 }
-"""GMX and Derive publish no package: the selectors and topics are those of their repositories' ABIs, main of March 2026
-and January 2026. Pyth's are those of its Solidity SDK, 4.2.
+"""No package has these. The selectors and topics of GMX and Derive are those of their repositories' ABIs, main of March
+2026 and January 2026, Pyth's those of its Solidity SDK, 4.2; Gamma's, ERC-4626's and the rates' are the hashes of the
+signatures in their published sources.
 """
 
 ONLY_TESTED = {"erc20.transfer"}

@@ -276,16 +276,18 @@ def test_a_book_of_subaccounts_and_three_kinds_of_feeds_loads(write: Write) -> N
     path = write(SOURCE, DERIVE)
     document = tomlkit.parse(path.read_text(encoding="utf-8"))
     pyth = {**FEED, "kind": "pyth", "name": "pyth", "price_id": "ab" * 32, "max_confidence": "0.01"}
+    cast(Any, document)["books"][0]["vols"] = {"kind": "constant", "vol": "0.8"}
     cast(Any, document)["books"][0]["feeds"] = [FEED, {**FEED, "kind": "chainlink", "name": "link"}, pyth]
     path.write_text(tomlkit.dumps(document), encoding="utf-8")
-    (book,) = load_config(path).books
+    config = load_config(path)
+    (book,) = config.books
     assert [(feed.kind, feed.name) for feed in book.feeds] == [
         ("redstone", "redstone"),
         ("chainlink", "link"),
         ("pyth", "pyth"),
     ]
     assert book.sources[0].counts == {("localnet", ADDRESS, "7")}
-    source = make_source(book.sources[0])
+    source = make_source(book.sources[0], config.chains, book.venue.chain)
     assert isinstance(source, DeriveSource)
     assert source.contracts().keys() == DERIVE.keys() - {"kind", "name", "chain", "accounts"}
 

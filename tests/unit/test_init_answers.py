@@ -160,7 +160,9 @@ class TestFiles:
 
 class TestRoots:
     def test_an_unknown_chain_is_refused_with_those_that_are_known(self) -> None:
-        with pytest.raises(ConfigError, match=r"chain 10, whose contracts .*arbitrum \(42161\).*--deployment"):
+        with pytest.raises(
+            ConfigError, match=r"chain 10, whose contracts .*arbitrum \(42161\).*--deployment"
+        ):
             roots_of(Wanted(Path("x")), 10, None)
 
     def test_a_preset_of_another_chain_is_refused(self) -> None:
