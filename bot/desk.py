@@ -382,7 +382,7 @@ class Desk:
 def check_same(order: Order, intent: Intent) -> None:
     """OrderRejected where the prepared bytes mean another order than the intent."""
     meant = Order(intent.size, intent.price_bound, None if order.deadline is None else intent.deadline)
-    if order != meant:
+    if not order.means(intent.size, intent.price_bound, intent.deadline):
         raise OrderRejected(f"the prepared call means another order than was decided: {order}, not {meant}")
 
 

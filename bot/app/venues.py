@@ -10,12 +10,15 @@ from bot.config.books import (
 from bot.config.chains import (
     ChainConfig,
 )
-from bot.config.venues import CurieConfig, GmxConfig
+from bot.config.venues import CurieConfig, GmxConfig, HyperliquidConfig
 from bot.errors import ConfigError
 from bot.ports import PerpVenue
 from bot.venues.curie import CurieAddresses, CurieVenue, Delegation, Settlement
 from bot.venues.gmx import GmxVenue
 from bot.venues.gmx_market import GmxAddresses, GmxMarket, GmxRules, PriceSource
+from bot.venues.hyperliquid import HyperliquidVenue
+from bot.venues.hyperliquid_info import HttpAsk, Questions, QuietInfo
+from bot.venues.hyperliquid_market import HyperliquidMarket
 
 
 def make_venue(config: Config, book: BookConfig, account: str) -> tuple[PerpVenue, tuple[Rule, ...]]:
@@ -28,6 +31,45 @@ def make_venue(config: Config, book: BookConfig, account: str) -> tuple[PerpVenu
         case GmxConfig():
             gmx = make_gmx(book.venue, config.chains[book.venue.chain], account)
             return gmx, gmx.rules(orders, book.venue.max_collateral)
+        case HyperliquidConfig():
+            chain = config.chains[book.venue.chain]
+            watches = book.margin is not None
+            hyperliquid = make_hyperliquid(book.venue, chain, account, watches_margin=watches)
+            return hyperliquid, hyperliquid.rules(orders, transfer_bounds(book.margin))
+
+
+def make_hyperliquid(
+    venue: HyperliquidConfig, chain: ChainConfig, account: str, *, watches_margin: bool = False
+) -> HyperliquidVenue:
+    """The configured perp of Hyperliquid, traded by `account` for itself."""
+    asked = info_of(venue, account)
+    market = HyperliquidMarket(
+        coin=venue.coin,
+        index=venue.market,
+        lot=venue.lot,
+        fee_ratio=venue.fee_ratio,
+        impact_per_unit=venue.impact_per_unit,
+        depth=venue.depth,
+        acts_within=venue.acts_within_blocks,
+    )
+    return HyperliquidVenue(
+        venue.name,
+        venue.chain,
+        account,
+        venue.core_writer,
+        market,
+        chain.multicall,
+        None if asked is None else QuietInfo(asked),
+        watches_margin=watches_margin,
+    )
+
+
+def info_of(venue: HyperliquidConfig, account: str) -> Questions | None:
+    """What the info API is asked about `account`, None where it isn't configured."""
+    if venue.info_url is None:
+        return None
+    ask = HttpAsk(venue.name, venue.info_url.get_secret_value(), float(venue.info_timeout_s))
+    return Questions(venue.name, account, venue.coin, ask)
 
 
 def make_gmx(venue: GmxConfig, chain: ChainConfig, account: str) -> GmxVenue:

@@ -2,10 +2,11 @@
 
 from decimal import Decimal
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
-from bot.config.fields import Address, Model, NotNegative, Positive, Whole
+from bot.config.fields import Address, Model, NotNegative, Positive, Ratio, WebUrl, Whole
 
 
 class CurieConfig(Model):
@@ -155,4 +156,82 @@ class GmxConfig(Model):
         return None
 
 
-VenueConfig = Annotated[CurieConfig | GmxConfig, Field(discriminator="kind")]
+CORE_WRITER = "0x3333333333333333333333333333333333333333"
+"""Where HyperEVM has its CoreWriter, on every network."""
+FIRST_HIP3_MARKET = 10_000
+
+
+class HyperliquidConfig(Model):
+    """A Hyperliquid perp as the hedging venue, through HyperEVM; see docs/hyperliquid.md."""
+
+    kind: Literal["hyperliquid"]
+    """A Hyperliquid perp, through HyperEVM."""
+    name: str
+    """What messages and the ledger call this venue."""
+    chain: str
+    """The chain that it is on: a NAME of `[chains.NAME]`."""
+    core_writer: Address = CORE_WRITER
+    """The contract that orders are sent to."""
+    market: Annotated[int, Field(ge=0, lt=2**32 - 100_000, strict=True)]
+    """The perp's number on HyperCore; HIP-3 perps are numbered from 10000 × dex on."""
+    coin: Annotated[str, Field(min_length=1)]
+    """The name that HyperCore must have the perp under."""
+    lot: Positive
+    """The step of order sizes, in units of the underlying."""
+    fee_ratio: Ratio = Decimal("0.00045")
+    """The account's taker fee, as a fraction of notional."""
+    impact_per_unit: NotNegative
+    """By which fraction one unit is taken to move an order's average price: HyperEVM shows the best prices alone."""
+    depth: Positive
+    """The most units that one order takes from the book."""
+    acts_within_blocks: Annotated[Whole, Field(ge=10)] = 60
+    """What HyperCore has not done so many blocks after a transaction is taken as refused."""
+    info_url: WebUrl | None = None
+    """The info API's whole address, by which orders are told exactly and funding is known."""
+    info_timeout_s: Annotated[Whole, Field(le=10)] = 3
+    """Seconds that the info API is waited for."""
+
+    @field_validator("info_url")
+    @classmethod
+    def _whole_address(cls, url: SecretStr | None) -> SecretStr | None:
+        text = "" if url is None else url.get_secret_value()
+        named = text.startswith(("env:", "file:", "credential:"))
+        if text and not named and not urlsplit(text).path.rstrip("/").endswith("/info"):
+            raise ValueError("the whole address of the info API ends with /info")
+        return url
+
+    @model_validator(mode="after")
+    def _depth_is_traded(self) -> "HyperliquidConfig":
+        if self.lot > self.depth:
+            raise ValueError(f"lot {self.lot:f} is above depth {self.depth:f}: nothing could be traded")
+        if self.impact_per_unit * self.depth >= 1:
+            raise ValueError("impact_per_unit x depth is a price of nothing: it must be below 1")
+        return self
+
+    @property
+    def market_address(self) -> str:
+        """What tells this market from the venue's others."""
+        return f"{self.core_writer} {self.market}"
+
+    @property
+    def taker_of_collateral(self) -> str:
+        """Whose account the margin is in: all perps of a dex share one."""
+        return self.core_writer
+
+    @property
+    def settlement_token(self) -> str | None:
+        """What the margin is kept in; None where no transfer reaches it: CoreWriter's goes to the first dex alone."""
+        return "USDC" if self.market < FIRST_HIP3_MARKET else None
+
+    @property
+    def trader(self) -> None:
+        """Nobody trades here for another account."""
+        return None
+
+    @property
+    def delegate_approval(self) -> None:
+        """Nobody trades here for another account."""
+        return None
+
+
+VenueConfig = Annotated[CurieConfig | GmxConfig | HyperliquidConfig, Field(discriminator="kind")]

@@ -179,7 +179,8 @@ class VenueState:
     `half_spread` is USD per unit between the mark and the best price of either side; `keeper_gas` is the gas units that
     an order pays its executor for. `privileges` is None where a venue can't say. `paused` says in a sentence that
     nothing can be traded, "" where it can. `wallet` is what the signer's wallet holds of the settlement token and
-    `allowance` what the venue may take of it: None where no margin is watched, or the signer can't deposit.
+    `allowance` what the venue may take of it: None where no margin is watched, or the signer can't deposit. Without
+    `needs_allowance` a deposit is made without one.
     `margin_delta` is the margin's own delta, in units of the underlying: collateral kept in it, and profit or loss that
     is fixed in it. `orders` wait for their executor. `collateral` is None where orders draw on what was deposited.
     A position smaller than `min_position_usd`, or with less collateral than `min_collateral_usd`, is not left open.
@@ -208,6 +209,7 @@ class VenueState:
     paused: str = ""
     wallet: Decimal | None = None
     allowance: Decimal | None = None
+    needs_allowance: bool = True
     margin_delta: Decimal = Decimal(0)
     orders: tuple[PendingOrder, ...] = ()
     collateral: OrderCollateral | None = None

@@ -13,12 +13,21 @@ PRICE_STEP = Decimal("0.000001")
 class Order:
     """What calldata asks of a venue: a signed size, the worst average price accepted with fees, and a deadline.
 
-    `price_bound` is in USD per unit, `deadline` a Unix second, None where the venue knows none.
+    `price_bound` is in USD per unit, `deadline` a Unix second, None where the venue knows none. The bound may be
+    stricter than the one decided by up to `stricter_by`: the tick of a venue whose prices are coarse.
     """
 
     size: Decimal
     price_bound: Decimal
     deadline: int | None
+    stricter_by: Decimal = Decimal(0)
+
+    def means(self, size: Decimal, price_bound: Decimal, deadline: int) -> bool:
+        """Whether this is the order that was decided, its bound no worse and no more than `stricter_by` stricter."""
+        side = 1 if size > 0 else -1
+        stricter = side * (price_bound - self.price_bound)
+        on_time = self.deadline in (None, deadline)
+        return self.size == size and on_time and 0 <= stricter <= self.stricter_by
 
 
 @dataclass(frozen=True, slots=True)

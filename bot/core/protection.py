@@ -107,7 +107,7 @@ def begun(action: MarginAction, snapshot: Snapshot, policy: MarginPolicy) -> Mar
 
 
 def top_up(decision: Decision, action: MarginAction, snapshot: Snapshot, limits: Limits) -> Decision:
-    """The deposit, or the exact allowance that it needs first.
+    """The deposit, or the exact allowance that it needs first where the venue takes it by one.
 
     An allowance that is about what is needed now is used up whole, although the price has moved since it was given:
     else a fast market would be answered by allowances alone. Any other is replaced, so that none is left over.
@@ -119,6 +119,8 @@ def top_up(decision: Decision, action: MarginAction, snapshot: Snapshot, limits:
     wanted, allowed = action.amount_usd, snapshot.venue.allowance or ZERO
     most = min(snapshot.venue.wallet or ZERO, snapshot.top_up_left_usd)
     known = decision.arithmetic | figures(snapshot)
+    if not snapshot.venue.needs_allowance:
+        return Transfer("deposit", wanted, action.text, known, decision.band)
     if wanted / 2 <= allowed <= min(wanted * 2, most):
         text = (
             action.text if allowed == wanted else f"{action.text}; {allowed:f} USD is what was allowed for it"

@@ -11,10 +11,12 @@ from rich.text import Text
 from bot.app import bound_account
 from bot.app.signers import make_signer
 from bot.config import load_config
+from bot.core.model import VenueState
 from bot.doctor.books import Patient, book_findings
 from bot.doctor.chains import chain_findings
 from bot.doctor.findings import Finding, State, failed_by, isolated, passes, warns
 from bot.doctor.host import host_findings
+from bot.doctor.hyperliquid import hyperliquid_findings
 from bot.errors import ConfigError, VaultkeelError
 from bot.render import plain_table
 
@@ -47,7 +49,11 @@ def examine(path: Path) -> list[Finding]:
         found += isolated(name, partial(chain_findings, name, chain))
     if signer:
         for book in config.books:
-            found += isolated(book.name, partial(book_findings, Patient(config, book, signer)))
+            patient = Patient(config, book, signer)
+            found += isolated(book.name, partial(book_findings, patient))
+            seen = patient.states.get(book.venue.name)
+            if isinstance(seen, VenueState):
+                found += hyperliquid_findings(patient, seen)
     return found + host_findings(config, signer, bound)
 
 

@@ -44,6 +44,7 @@ WITHOUT_ARTIFACT = {
         "aggregate3": "0x82ad56cb",
         "getEthBalance": "0x4d2301cc",
         "getCurrentBlockTimestamp": "0x0f28c97d",
+        "getBlockNumber": "0x42cbb15c",
     }
 }
 """Multicall3 comes as bytecode alone: the selectors in it are what there is to compare with."""
@@ -100,10 +101,14 @@ UNPUBLISHED = {
     "gamma_otoken": {"getOtokenDetails": "0xaf0968fc", "balanceOf": "0x70a08231", "decimals": "0x313ce567"},
     "erc4626": {"asset": "0x38d52e0f", "convertToAssets": "0x07a2d13a"},
     "rate_provider": {"getRate": "0x679aefce", "stEthPerToken": "0x035faf82"},
+    "hyperevm_core_writer": {
+        "sendRawAction": "0x17938e13",
+        "RawAction": "0x8c7f585fb295f7eb1e6aeb8fba61b23a4fe60beda405f0045073b185c74412e3",
+    },
 }
 """No package has these. The selectors and topics of GMX and Derive are those of their repositories' ABIs, main of March
-2026 and January 2026, Pyth's those of its Solidity SDK, 4.2; Gamma's, ERC-4626's and the rates' are the hashes of the
-signatures in their published sources.
+2026 and January 2026, Pyth's those of its Solidity SDK, 4.2; Gamma's, ERC-4626's, the rates' and Hyperliquid's are the
+hashes of the signatures in their published sources.
 """
 
 ONLY_TESTED = {"erc20.transfer"}
