@@ -5,8 +5,8 @@ The first start deploys everything and keeps the chain's state in the cache; lat
 after the one before, whatever the wall clock does.
 """
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import TracebackType
@@ -114,21 +114,10 @@ def start_world(
     1970) the clock is moved there and runs with real time from then on. ConfigError when a package can't be
     had, the port is taken, or the timestamp lies before the cached world's.
     """
-    binary = anvil_binary(progress)
-    # Later rules keep every block's hash in the state, which makes each block slower than the one before.
-    chain = ("--hardfork", "cancun", "--timestamp", str(GENESIS_S), "--chain-id", str(CHAIN_ID))
-    fees = ("--block-base-fee-per-gas", str(BASE_FEE_WEI))
-    # By default anvil keeps the state of 500 blocks in memory and writes older ones to the disk, for good.
-    history = ("--prune-history", str(STATES_KEPT if timestamp is None else REAL_TIME_STATES_KEPT))
     with ExitStack() as on_failure:
-        anvil = on_failure.enter_context(
-            Anvil.start(binary=binary, args=(*chain, *fees, *history), port=port)
-        )
-        node = Node(anvil.url)
-        on_failure.callback(node.close)
-        # One second per block: nothing in a deterministic world may depend on how fast it is run.
-        node.rpc("anvil_setBlockTimestampInterval", 1)
-        accounts = _accounts(node)
+        kept = STATES_KEPT if timestamp is None else REAL_TIME_STATES_KEPT
+        anvil, node = on_failure.enter_context(started_chain(progress, port, kept))
+        accounts = accounts_of(node)
         files = (lyra_artifacts(progress), curie_artifacts(progress))
         state = _restore_or_deploy(node, accounts, short_only, progress)
         world = World(anvil, node, state.lyra, state.curie, state.multicall, accounts, short_only, *files)
@@ -138,7 +127,28 @@ def start_world(
     return world
 
 
-def _accounts(node: Node) -> Accounts:
+@contextmanager
+def started_chain(
+    progress: Callable[[str], None], port: int | None = None, states_kept: int = STATES_KEPT
+) -> Iterator[tuple[Anvil, Node]]:
+    """An empty local chain, one second per block: nothing in a deterministic world may depend on how fast it is run."""
+    binary = anvil_binary(progress)
+    # Later rules keep every block's hash in the state, which makes each block slower than the one before.
+    chain = ("--hardfork", "cancun", "--timestamp", str(GENESIS_S), "--chain-id", str(CHAIN_ID))
+    fees = ("--block-base-fee-per-gas", str(BASE_FEE_WEI))
+    # By default anvil keeps the state of 500 blocks in memory and writes older ones to the disk, for good.
+    history = ("--prune-history", str(states_kept))
+    with Anvil.start(binary=binary, args=(*chain, *fees, *history), port=port) as anvil:
+        node = Node(anvil.url)
+        try:
+            node.rpc("anvil_setBlockTimestampInterval", 1)
+            yield anvil, node
+        finally:
+            node.close()
+
+
+def accounts_of(node: Node) -> Accounts:
+    """The development accounts by what each does."""
     owner, hedger, maker, arbitrageur, keeper, depositor, *traders = map(to_checksum_address, node.accounts())
     return Accounts(owner, hedger, maker, arbitrageur, keeper, depositor, tuple(traders))
 
