@@ -7,6 +7,7 @@ from decimal import Decimal
 from bot.chain.client import Client
 from bot.chain.contracts import Contract
 from bot.chain.sender import Sender
+from bot.core.accounts import Account
 from bot.core.decision import Rules
 from bot.core.model import Mode
 from bot.ports import OptionSource, Part, PerpVenue, PriceFeed, UptimeFeed, VolSource
@@ -16,11 +17,11 @@ from bot.ports import OptionSource, Part, PerpVenue, PriceFeed, UptimeFeed, VolS
 class ChainAccess:
     """One chain as the desk reads it. `native_usd` is None where gas is paid in the book's underlying.
 
-    `sequencer` is None where the chain has none, or its feed is not configured.
+    `sequencer` is None where the chain has none, or its feed is not configured, `multicall` where it has no Multicall3.
     """
 
     client: Client
-    multicall: Contract
+    multicall: Contract | None
     chain_id: int
     instance: str
     call_gas: int
@@ -47,6 +48,11 @@ class Book:
     paper: bool
     feeds: tuple[PriceFeed, ...] = ()
     then: Mapping[str, Mode] = field(default_factory=dict)
+
+    @property
+    def account(self) -> Account:
+        """Who signs for it, on the venue's chain: orders, nonces and the mode are the ledger's under its id."""
+        return self.sender.account
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -11,6 +11,8 @@ from bot import reconcile
 from bot.book import Book, ChainAccess
 from bot.chain.client import Health
 from bot.chain.sender import Mined, Powers
+from bot.core.accounts import Account
+from bot.core.budgets import NO_BUDGETS
 from bot.core.costs import costs_of
 from bot.core.decision import Decided, decide
 from bot.core.events import Event, Kind, Notify, events_of_outcome, tell_nobody
@@ -41,6 +43,7 @@ from bot.ports import (
     Receipt,
     primary_block,
 )
+from bot.spending import spent_since
 
 log = structlog.get_logger("vaultkeel.desk")
 
@@ -102,14 +105,19 @@ class Desk:
         self._reconciled: set[str] = set()
         self._cancel_tried: dict[str, int] = {}
 
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """Who signs for the books, once per chain that is traded on."""
+        return tuple(dict.fromkeys(book.account for book in self.books))
+
     def tick(self, book: Book) -> Tick:
         """One tick of `book`. Raises a VaultkeelError where something stopped it; nothing is sent after one."""
         with structlog.contextvars.bound_contextvars(book=book.name):
             try:
                 return self._tick(book)
             except Halt as error:
-                if self.ledger.mode(book.venue.account) is not Mode.HALTED:
-                    self.ledger.set_mode(book.venue.account, Mode.HALTED, str(error), self._clock.now())
+                if self.ledger.mode(book.account.id) is not Mode.HALTED:
+                    self.ledger.set_mode(book.account.id, Mode.HALTED, str(error), self._clock.now())
                 raise
 
     def observe(self, book: Book) -> Snapshot:
@@ -126,7 +134,7 @@ class Desk:
 
     def assess(self, book: Book) -> Decided:
         """What a tick would decide now. Reads, and changes nothing."""
-        return decide(self._observer.observe(book), self.ledger.mode(book.venue.account), book.rules)
+        return decide(self._observer.observe(book), self.ledger.mode(book.account.id), book.rules)
 
     def _tick(self, book: Book) -> Tick:
         self._observer.verify(book)
@@ -136,7 +144,7 @@ class Desk:
         except VaultkeelError as error:
             self._cancel_unseen(book, waiting, error)
             raise
-        halted = self.ledger.mode(book.venue.account) is Mode.HALTED
+        halted = self.ledger.mode(book.account.id) is Mode.HALTED
         if not (book.paper or waiting or halted) and self._must_reconcile(book, record.snapshot):
             self._reconcile(book, record.snapshot)
             self._reconciled.add(book.name)
@@ -166,7 +174,7 @@ class Desk:
         expired order is cancelled. An outcome that a reorg undid is taken back first. Where that leaves several open
         orders in a market, the later ones are dropped: they were meant for a position that may not come back.
         """
-        account = book.venue.account
+        account = book.account.id
         for order in self.ledger.unfinal(account):
             if order.intent.book == book.name and book.sender.undone(order):
                 log.error("a reorg undid an order", intent=order.intent.key)
@@ -284,7 +292,7 @@ class Desk:
         """Cancels what waits for too long although this tick can't be decided: a cancel needs no price and no vol."""
         last = self.ledger.last_tick(book.name)
         if last is not None:
-            mode = self.ledger.mode(book.venue.account)
+            mode = self.ledger.mode(book.account.id)
             unread = Decided(
                 last.snapshot, mode, last.exposure, Hold("UNREAD", str(why)), Wake(None, None), ""
             )
@@ -292,21 +300,21 @@ class Desk:
 
     def _escalate(self, book: Book, hold: Hold) -> None:
         """Moves the account to the mode that the configuration names for a Hold, never to a milder one."""
-        wanted, mode = book.then.get(hold.code), self.ledger.mode(book.venue.account)
+        wanted, mode = book.then.get(hold.code), self.ledger.mode(book.account.id)
         if wanted is None or SEVERITY.index(wanted) <= SEVERITY.index(mode):
             return
         why = f"{hold.code}: {hold.text}"
-        self.ledger.set_mode(book.venue.account, wanted, why, self._clock.now())
+        self.ledger.set_mode(book.account.id, wanted, why, self._clock.now())
         log.error("a limit changed the mode", mode=wanted.value, why=why)
         self._notify(
-            Event(Kind.MODE_BY_LIMIT, f"{book.venue.account} is {wanted.value} now. {why}", book.name)
+            Event(Kind.MODE_BY_LIMIT, f"{book.account.text} is {wanted.value} now. {why}", book.name)
         )
 
     def compare(self, book: Book) -> tuple[reconcile.Position, int]:
         """The ledger's idea of the book's position beside the venue's, and the block that the latter was read at."""
         snapshot = self._observer.observe(book)
         block = primary_block(snapshot.blocks, book.venue.chain)
-        return reconcile.position(self.ledger, book.venue.account, snapshot.venue), block.number
+        return reconcile.position(self.ledger, book.account.id, snapshot.venue), block.number
 
     def cancel(self, book: Book, order: OpenIntent) -> None:
         """Sends a no-op at an order's nonce now. OutcomeUnknown where the node leaves a doubt."""
@@ -315,7 +323,7 @@ class Desk:
 
     def _must_reconcile(self, book: Book, snapshot: Snapshot) -> bool:
         """Whether it is a run's first tick, or the position is not the one expected: a liquidation is seen at once."""
-        found = reconcile.position(self.ledger, book.venue.account, snapshot.venue)
+        found = reconcile.position(self.ledger, book.account.id, snapshot.venue)
         return book.name not in self._reconciled or not found.agrees or bool(snapshot.venue.orders)
 
     def _reconcile(self, book: Book, snapshot: Snapshot) -> None:
@@ -326,14 +334,16 @@ class Desk:
         book.sender.check_nonces()
         now, block = self._clock.now(), primary_block(snapshot.blocks, book.venue.chain)
         reconcile.refuse_unknown_orders(snapshot.venue)
-        found = reconcile.position(self.ledger, book.venue.account, snapshot.venue)
+        found = reconcile.position(self.ledger, book.account.id, snapshot.venue)
         baseline = reconcile.begin(self.ledger, found, block.number, now)
         if found.agrees:
             return
-        reader = reconcile.changes_since(book.venue, self.ledger, baseline)
+        reader = reconcile.changes_since(book.venue, self.ledger, book.account.id, baseline)
         changes = self._observer.ask(book.venue.chain, block, reader)
         why = reconcile.settle(self.ledger, found, changes, block.number, now)
-        self._notify(Event(Kind.POSITION_CHANGED, f"{found.holder}: {why}", book.name))
+        self._notify(
+            Event(Kind.POSITION_CHANGED, f"{found.holder} on {book.account.chain}: {why}", book.name)
+        )
 
     def _place(self, book: Book, record: Decided, intent: Intent) -> Outcome:
         """Prepares, checks and sends. OrderRejected only where nothing was signed."""
@@ -346,7 +356,7 @@ class Desk:
         transaction = book.sender.unsigned(prepared, intent, snapshot.native_usd, self._clock.now())
         if trades:  # what moves margin is bounded by the mandate, which decodes it
             order = book.venue.decode(call, snapshot.venue)
-            self._check_limits(book, record, order, Decimal(transaction.most_wei))
+            self._check_limits(book, record, order, Decimal(transaction.most_wei), intent.key)
         if book.paper:
             fill = book.venue.expected(intent, snapshot.venue, prepared.returned)
             outcome = Outcome(OutcomeState.PAPER, "recorded, not sent", fill)
@@ -367,9 +377,14 @@ class Desk:
         outcome_now = self._settle(book, ours[0], book.sender.wait(ours[0]))
         return outcome_now or Outcome(OutcomeState.PENDING, "sent, not mined yet")
 
-    def _check_limits(self, book: Book, record: Decided, order: Order, most_wei: Decimal) -> None:
-        """The limits once more, on what the bytes to be signed would trade. OrderRejected with the limit's code."""
-        mode, limits, snapshot = self.ledger.mode(book.venue.account), book.rules.limits, record.snapshot
+    def _check_limits(self, book: Book, record: Decided, order: Order, most_wei: Decimal, own: str) -> None:
+        """The limits once more, on what the bytes to be signed would trade. OrderRejected with the limit's code.
+
+        `own` is the key of the order's intent, which is committed already.
+        """
+        mode, limits, snapshot = self.ledger.mode(book.account.id), book.rules.limits, record.snapshot
+        if len(self.accounts) > 1 and limits.in_all != NO_BUDGETS:
+            snapshot = spent_since(self.ledger, book, snapshot, own)
         if isinstance(record.decision, Rebalance) and record.decision.protects:
             limits, mode = eased(limits), Mode.HALTED if mode is Mode.HALTED else Mode.REDUCING
             snapshot = replace(snapshot, refusals=None)
@@ -401,7 +416,7 @@ def make_intent(book: Book, snapshot: Snapshot, decision: Rebalance | Transfer) 
     return Intent(
         key=key_of(book, snapshot, f"{kind}:0"),
         book=book.name,
-        account=book.venue.account,
+        account=book.account.id,
         market=snapshot.venue.position.market,
         kind=kind,
         size=amount,
@@ -416,7 +431,7 @@ def make_cancel(book: Book, snapshot: Snapshot, parent: Intent, order_id: str, n
     return Intent(
         key=key_of(book, snapshot, f"{IntentKind.CANCEL}:{order_id}:{now}"),
         book=book.name,
-        account=book.venue.account,
+        account=book.account.id,
         market=parent.market,
         kind=IntentKind.CANCEL,
         size=Decimal(0),

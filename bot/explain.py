@@ -17,6 +17,7 @@ from bot.core.target import Target
 from bot.ledger.history import History, RecordedTick
 from bot.render import (
     QUIET,
+    blocks_text,
     decision_json,
     decision_panel,
     delta_json,
@@ -53,8 +54,7 @@ def explanation_view(explanation: Explanation) -> RenderableType:
     decided = tick.decided
     snapshot, exposure = decided.snapshot, decided.exposure
     head = Text(f"{when(snapshot.at)}   {decided.mode.value}   rules {decided.rules}\n")
-    for block in snapshot.blocks:
-        head.append(f"{block.chain} block {block.number}  {block.hash}\n", style=QUIET)
+    head.append(blocks_text(snapshot))
     age = snapshot.at - snapshot.vols.at
     head.append(f"{snapshot.underlying} {snapshot.spot:,.2f} USD, {snapshot.vols.name} vols, {age} s old")
     parts = [
@@ -130,6 +130,7 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
         "book": snapshot.book,
         "at": snapshot.at,
         "blocks": [{"chain": b.chain, "number": b.number, "hash": b.hash} for b in snapshot.blocks],
+        "block_skew_s": snapshot.skew_s,
         "mode": decided.mode.value,
         "rules": decided.rules,
         "spot_usd": str(snapshot.spot),

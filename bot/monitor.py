@@ -3,15 +3,19 @@
 from typing import Protocol
 
 from bot.book import Book
+from bot.core.accounts import Account
 from bot.core.events import Event
 from bot.desk import Tick
 
 
 class Monitor(Protocol):
-    """Watches a run. Every call returns at once and never raises."""
+    """Watches a run. Every call returns at once and never raises.
 
-    def beat(self) -> None:
-        """The worker is alive. Called between ticks, many times a minute."""
+    Each account's worker calls from a thread of its own.
+    """
+
+    def beat(self, account: Account) -> None:
+        """The worker of an account is alive. Called between its ticks, many times a minute."""
         ...
 
     def began(self, book: Book) -> None:
@@ -34,7 +38,7 @@ class Monitor(Protocol):
 class NoMonitor:
     """Watches nothing."""
 
-    def beat(self) -> None:
+    def beat(self, account: Account) -> None:
         """Nothing."""
 
     def began(self, book: Book) -> None:

@@ -2,8 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any, TypeVar
 
 from bot.book import Book, ChainAccess
@@ -12,8 +15,8 @@ from bot.chain.reads import drive, look
 from bot.core.inputs import spot_of
 from bot.core.model import BlockRef, IntentKind, OptionPosition, Snapshot, SourceState, VolsUsed
 from bot.core.units import from_raw
-from bot.errors import ConfigError, DataError, TransientError
-from bot.ports import Call, Clock, Ledger, LogQuery, OptionSource, PriceFeed, Reader, VolSource, primary_block
+from bot.errors import ConfigError, DataError, TransientError, VaultkeelError
+from bot.ports import Asked, Balance, Clock, Ledger, OptionSource, PriceFeed, Reader, VolSource, primary_block
 from bot.pricing.surface import Surface
 from bot.spending import accounted
 
@@ -31,6 +34,8 @@ class Observer:
         self._ledger = ledger
         self._clock = clock
         self._verified: set[str] = set()
+        # One account per chain at most is at work at once, and asks each chain once: nobody waits for a thread.
+        self._threads = ThreadPoolExecutor(len(chains) ** 2, thread_name_prefix="chain")
 
     def health(self) -> tuple[Health, ...]:
         """Every provider of every chain as it was last seen. Asks nothing."""
@@ -67,23 +72,24 @@ class Observer:
             readers[chain] += (feed.read() for feed in (self._chains[chain].sequencer,) if feed)
         if book.rules.limits.min_native is not None:
             readers[book.venue.chain].append(self._native(book))
-        blocks: list[BlockRef] = []
-        states: dict[str, list[Any]] = {}
-        for chain, wanted in readers.items():
-            access = self._chains[chain]
-            block = self._pin(book, chain, heads.get(chain))
-            blocks.append(block)
-            states[chain] = drive(access.client, access.multicall, block, wanted, access.call_gas)
+        read = self._side_by_side(
+            {
+                chain: partial(self._read, book, chain, heads.get(chain), wanted)
+                for chain, wanted in readers.items()
+            }
+        )
+        blocks = tuple(block for block, _ in read.values())
+        states = {chain: found for chain, (_, found) in read.items()}
         sources = tuple(states[source.chain].pop(0) for source in book.sources)
         venue = states[book.venue.chain].pop(0)
         feeds = tuple(states[feed.chain].pop(0) for feed in book.feeds)
         sequencers = tuple(states[chain].pop(0) for chain in guarded)
         native = states[book.venue.chain].pop(0) if book.rules.limits.min_native is not None else None
         spot = spot_of(sources, feeds)
-        sources, vols = with_vols(book.vols, sources, spot, tuple(blocks), self._clock.now())
+        sources, vols = with_vols(book.vols, sources, spot, blocks, self._clock.now())
         access = self._chains[book.venue.chain]
-        head = primary_block(tuple(blocks), book.venue.chain)
-        open_orders = self._ledger.open_intents(book.venue.account)
+        head = primary_block(blocks, book.venue.chain)
+        open_orders = self._ledger.open_intents(book.account.id)
         ours = (o.intent for o in open_orders if o.intent.market == venue.position.market)
         in_flight = (intent.size for intent in ours if intent.kind is IntentKind.TRADE)
         left, failed = self._top_ups(book)
@@ -91,7 +97,7 @@ class Observer:
             book=book.name,
             underlying=book.underlying,
             at=self._clock.now(),
-            blocks=tuple(blocks),
+            blocks=blocks,
             sources=sources,
             vols=vols,
             venue=venue,
@@ -109,7 +115,34 @@ class Observer:
             top_up_failed=failed,
         )
         snapshot = replace(snapshot, refusals=None if book.paper else self._ledger.refusals(book.name))
-        return accounted(self._ledger, book, snapshot, open_orders)
+        return accounted(self._ledger, book, snapshot)
+
+    def _read(
+        self, book: Book, chain: str, head: BlockRef | None, wanted: Sequence[Reader[Any]]
+    ) -> tuple[BlockRef, list[Any]]:
+        """The block that one chain is pinned to, and what each reader returns there."""
+        access = self._chains[chain]
+        block = self._pin(book, chain, head)
+        return block, drive(access.client, access.multicall, block, wanted, access.call_gas)
+
+    def _side_by_side(self, asks: Mapping[str, Callable[[], T]]) -> dict[str, T]:
+        """What is asked of each chain, all at once: it takes as long as the slowest. An error names its chain.
+
+        All are waited for, also where one fails: nothing of a tick is left behind when it ends.
+        """
+        if len(asks) == 1:
+            return {chain: ask() for chain, ask in asks.items()}
+        begun = {chain: self._threads.submit(copy_context().run, ask) for chain, ask in asks.items()}
+        wait(begun.values())
+        found: dict[str, T] = {}
+        for chain, answer in begun.items():
+            try:
+                found[chain] = answer.result()
+            except VaultkeelError as error:
+                if chain not in str(error):
+                    error.args = (f"{chain}: {error}", *error.args[1:])
+                raise
+        return found
 
     def _top_ups(self, book: Book) -> tuple[Decimal, str]:
         """What may still be added to the margin today, in USD, and why the last attempt at it failed."""
@@ -119,8 +152,8 @@ class Observer:
         return max(book.rules.margin.max_topup_day_usd - added, Decimal(0)), failed
 
     def _native(self, book: Book) -> Reader[Decimal]:
-        """What the signing account holds of the gas coin, asked of Multicall3 in the round that is asked anyway."""
-        (wei,) = yield [self._chains[book.venue.chain].multicall.call("getEthBalance", book.venue.account)]
+        """What the signing account holds of the gas coin, asked in the round that is asked anyway."""
+        (wei,) = yield [Balance(book.venue.account)]
         return from_raw(wei, 18)
 
     def watch(self, book: Book) -> Decimal:
@@ -135,7 +168,7 @@ class Observer:
     def _pin(self, book: Book, chain: str, head: BlockRef | None) -> BlockRef:
         """The head of `chain`, if it was not read just now. TransientError where it can't show our last order yet."""
         block = head or self._chains[chain].client.head()
-        ours = self._ledger.last_mined_block(book.venue.account) if chain == book.venue.chain else 0
+        ours = self._ledger.last_mined_block(book.account.id) if chain == book.venue.chain else 0
         if block.number < ours:
             raise TransientError(
                 f"{chain}: the node's block {block.number} is older than {ours}, which has our last order: it lags"
@@ -149,15 +182,20 @@ class Observer:
         """
         if book.name in self._verified:
             return {}
-        heads = {
-            chain: self._verify_chain(book, chain) for chain in dict.fromkeys(p.chain for p in book.parts)
-        }
+        heads = self._side_by_side(
+            {
+                chain: partial(self._verify_chain, book, chain)
+                for chain in dict.fromkeys(p.chain for p in book.parts)
+            }
+        )
         self._verified.add(book.name)
         return heads
 
     def _verify_chain(self, book: Book, chain: str) -> BlockRef:
         access = self._chains[chain]
-        addresses = {f"chains.{chain}.multicall": access.multicall.address}
+        addresses = {}
+        if access.multicall is not None:
+            addresses[f"chains.{chain}.multicall"] = access.multicall.address
         for part in (*book.parts, *([access.sequencer] if access.sequencer else [])):
             if part.chain == chain:
                 addresses |= {f"{part.name}.{field}": address for field, address in part.contracts().items()}
@@ -174,7 +212,7 @@ class Observer:
         return head
 
 
-def resumed(asked: Sequence[Call | LogQuery], reader: Reader[T]) -> Reader[T]:
+def resumed(asked: Sequence[Asked], reader: Reader[T]) -> Reader[T]:
     """A reader that was begun, from its first question on."""
     try:
         while True:

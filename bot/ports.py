@@ -66,8 +66,23 @@ class LogQuery:
     to_block: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What an address holds of the chain's own coin at the pinned block. Sent is the amount in wei."""
+
+    address: str
+
+    @property
+    def name(self) -> str:
+        """What an error calls it."""
+        return f"the balance of {self.address}"
+
+
+Asked = Call | LogQuery | Balance
+"""One question of a reader."""
+
 T = TypeVar("T")
-Reader = Generator[Sequence[Call | LogQuery], list[Any], T]
+Reader = Generator[Sequence[Asked], list[Any], T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +282,7 @@ class PerpVenue(Protocol):
 
     @property
     def account(self) -> str:
-        """The address that signs: orders, nonces and the mode are the ledger's under it.
+        """The address that signs.
 
         Whose position it trades is in the state that `read` returns, and may be another's who approved it.
         """
@@ -359,7 +374,10 @@ class LastTick:
 
 
 class Ledger(Protocol):
-    """What must survive a crash. Every write is committed when the call returns."""
+    """What must survive a crash. Every write is committed when the call returns. Threads may share it.
+
+    An `account` is the id of one address on one chain (`bot.core.accounts`).
+    """
 
     def record_tick(self, decided: Decided) -> int:
         """The new tick's id."""
@@ -471,8 +489,8 @@ class Ledger(Protocol):
         """
         ...
 
-    def open_intents(self, account: str, market: str | None = None) -> tuple[OpenIntent, ...]:
-        """Intents whose outcome is PENDING or UNKNOWN."""
+    def open_intents(self, account: str | None, market: str | None = None) -> tuple[OpenIntent, ...]:
+        """Intents whose outcome is PENDING or UNKNOWN, of one account, or of all for None."""
         ...
 
     def next_nonce(self, account: str) -> int | None:

@@ -16,7 +16,7 @@ log = structlog.get_logger("vaultkeel.reconcile")
 class Position:
     """One market's position, as the ledger expects it and as the venue has it, in units of the underlying.
 
-    `account` signs for it, and is what the ledger keeps it under; `holder` is whose it is on the venue.
+    `account` is the id of who signs for it, which the ledger keeps it under; `holder` is whose it is on the venue.
     """
 
     account: str
@@ -32,7 +32,7 @@ class Position:
 
 
 def position(ledger: Ledger, account: str, state: VenueState) -> Position:
-    """Ledger and venue side by side. `account` signs."""
+    """Ledger and venue side by side. `account` is the id of who signs."""
     market = state.position.market
     expected = ledger.live_position(account, market)
     return Position(account, state.account, market, expected, state.position.size)
@@ -62,9 +62,11 @@ def begin(ledger: Ledger, found: Position, block: int, at: int) -> Baseline:
     return Baseline(found.actual, block, why)
 
 
-def changes_since(venue: PerpVenue, ledger: Ledger, baseline: Baseline) -> Reader[tuple[OutsideChange, ...]]:
-    """What changed our position since the baseline without an order of ours."""
-    return venue.outside_changes(baseline.block + 1, ledger.own_transactions(venue.account))
+def changes_since(
+    venue: PerpVenue, ledger: Ledger, account: str, baseline: Baseline
+) -> Reader[tuple[OutsideChange, ...]]:
+    """What changed our position since the baseline without an order of ours. `account` signs."""
+    return venue.outside_changes(baseline.block + 1, ledger.own_transactions(account))
 
 
 def settle(ledger: Ledger, found: Position, changes: tuple[OutsideChange, ...], block: int, at: int) -> str:

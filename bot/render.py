@@ -31,15 +31,23 @@ GOOD, BAD, QUIET = "green", "red", "dim"
 
 
 def status_view(
-    record: Decided, positions: Sequence[PositionGreeks], budgets: Sequence[Use], why: str, trading: str
+    record: Decided,
+    positions: Sequence[PositionGreeks],
+    budgets: Sequence[Use],
+    why: str,
+    trading: str,
+    chain: str,
 ) -> RenderableType:
-    """One snapshot: where it was read, every position, the hedge, what is left to spend, and what would be done."""
+    """One snapshot: where it was read, every position, the hedge, what is left to spend, and what would be done.
+
+    `chain` is the name of the one that the book trades on.
+    """
     snapshot, exposure = record.snapshot, record.exposure
     return Group(
         header(snapshot, record.mode, why, trading),
         positions_table(positions, exposure),
         delta_table(snapshot, exposure),
-        venue_table(snapshot),
+        venue_table(snapshot, chain),
         privileges_line(snapshot.venue.privileges),
         checks_table(exposure),
         *([budgets_table(budgets)] if budgets else []),
@@ -59,13 +67,22 @@ def wake_text(wake: Wake) -> str:
 def header(snapshot: Snapshot, mode: Mode, why: str, trading: str) -> RenderableType:
     """The blocks, the price and the mode."""
     lines = Text()
-    for block in snapshot.blocks:
-        lines.append(f"{block.chain} block {block.number}  {block.hash}\n", style=QUIET)
+    lines.append(blocks_text(snapshot))
     lines.append(f"{snapshot.underlying} {snapshot.spot:,.2f} USD   ")
     lines.append(f"{trading} · {mode.value}", style=GOOD if mode is Mode.ACTIVE else BAD)
     if why:
         lines.append(f"  ({why})")
     return Panel(lines, title=f"Book {snapshot.book}", title_align="left", box=box.ROUNDED)
+
+
+def blocks_text(snapshot: Snapshot) -> Text:
+    """The pinned blocks, and how far apart they are where there are several."""
+    lines = Text(style=QUIET)
+    for block in snapshot.blocks:
+        lines.append(f"{block.chain} block {block.number}  {block.hash}\n")
+    if len(snapshot.blocks) > 1:
+        lines.append(f"{snapshot.skew_s} s between these blocks\n")
+    return lines
 
 
 def positions_table(positions: Sequence[PositionGreeks], exposure: Exposure) -> RenderableType:
@@ -120,7 +137,7 @@ def delta_table(snapshot: Snapshot, exposure: Exposure) -> RenderableType:
     return table
 
 
-def venue_table(snapshot: Snapshot) -> RenderableType:
+def venue_table(snapshot: Snapshot, chain: str) -> RenderableType:
     """The perp position and its margin."""
     venue = snapshot.venue
     table = plain_table(f"Hedge on {venue.name}")
@@ -129,7 +146,7 @@ def venue_table(snapshot: Snapshot) -> RenderableType:
     table.show_header = False
     margin = venue.margin
     for name, value in (
-        ("account", venue.account),
+        ("account", f"{venue.account} on {chain}"),
         ("position", f"{venue.position.size:+,.3f} {snapshot.underlying}"),
         ("price traded at / index", f"{venue.mark:,.2f} / {venue.index:,.2f}"),
         ("account value", f"${margin.account_value:,.2f}"),
@@ -324,6 +341,7 @@ def record_json(record: Decided, positions: Sequence[PositionGreeks]) -> dict[st
         "book": snapshot.book,
         "at": snapshot.at,
         "blocks": [{"chain": b.chain, "number": b.number, "hash": b.hash} for b in snapshot.blocks],
+        "block_skew_s": snapshot.skew_s,
         "spot_usd": str(snapshot.spot),
         "positions": [
             {

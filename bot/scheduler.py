@@ -1,4 +1,7 @@
-"""Runs the desk until a signal: one worker, so two ticks never race, and a signal lets the tick in flight finish.
+"""Runs the desk until a signal: one worker per account, and a signal lets the ticks in flight finish.
+
+Two ticks of one account never race, for they share its nonces; and a dead chain holds up the books of its own account
+alone.
 
 The main thread waits for blocked signals and does all that touches the scheduler; jobs never do. This order (pause,
 wait for the tick, shut down) is the one that drains in every case: a handler that raises, or a job that asks the
@@ -19,6 +22,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.book import Book
+from bot.core.accounts import Account
 from bot.core.events import Event, Kind
 from bot.core.exposure import widest
 from bot.core.model import Band, OutcomeState, Wake
@@ -37,14 +41,19 @@ ALERT_AFTER = 5
 
 
 class Runner:
-    """Ticks of every book, each at its own next time, or earlier when its spot crosses a price that it waits for."""
+    """Ticks of every book, each at its own next time, or earlier when its spot crosses a price that it waits for.
+
+    Each account has a worker, which is the only one that visits its books; what is kept by a book's name is written by
+    that worker alone.
+    """
 
     def __init__(self, desk: Desk, interval_s: int, watch_s: float, monitor: Monitor = UNWATCHED) -> None:
         self._desk = desk
         self._monitor = monitor
         self._interval_s = interval_s
         self._watch_s = watch_s
-        self._busy = threading.Lock()
+        self._busy = {account: threading.Lock() for account in self.accounts}
+        self._ticks: Counter[Account] = Counter()
         self._stopping = threading.Event()
         self._due = {book.name: 0.0 for book in desk.books}
         self._looked = {book.name: 0.0 for book in desk.books}
@@ -53,13 +62,22 @@ class Runner:
         self._wide: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self.fatal: VaultkeelError | None = None
-        self.ticks = 0
 
-    def visit(self) -> None:
-        """Ticks the books that are due or woken by their spot."""
-        with self._busy:
-            self._monitor.beat()
-            for book in self._desk.books:
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """Who signs; each has a worker of its own."""
+        return self._desk.accounts
+
+    @property
+    def ticks(self) -> int:
+        """How many ticks began."""
+        return sum(self._ticks.values())
+
+    def visit(self, account: Account) -> None:
+        """Ticks the books of an account that are due or woken by their spot."""
+        with self._busy[account]:
+            self._monitor.beat(account)
+            for book in (book for book in self._desk.books if book.account == account):
                 if self._stopping.is_set() or self.fatal is not None:
                     return
                 if time.monotonic() >= self._due[book.name] or self._woken(book):
@@ -67,14 +85,15 @@ class Runner:
                     self._looked[book.name] = time.monotonic()
 
     def drain(self) -> None:
-        """Starts no further tick and waits for the one in flight."""
+        """Starts no further tick and waits for those in flight."""
         self._stopping.set()
-        with self._busy:
-            pass
+        for busy in self._busy.values():
+            with busy:
+                pass
 
     def _end(self, why: VaultkeelError) -> None:
         """Ends the run from within: the main thread is woken by the signal that it waits for."""
-        self.fatal = why
+        self.fatal = self.fatal or why
         main = threading.main_thread().ident
         if main is not None:
             signal.pthread_kill(main, signal.SIGTERM)
@@ -103,7 +122,7 @@ class Runner:
 
     def _tick(self, book: Book) -> float:
         """Seconds until the book's next tick."""
-        self.ticks += 1
+        self._ticks[book.account] += 1
         self._wake.pop(book.name, None)
         self._monitor.began(book)
         try:
@@ -199,13 +218,13 @@ def run(
     before = {number: signal.signal(number, pass_on) for number in SIGNALS}
     runner = Runner(desk, interval_s, watch_s, monitor)
     scheduler = BackgroundScheduler(
-        executors={"default": ThreadPoolExecutor(1)},
+        executors={"default": ThreadPoolExecutor(len(runner.accounts))},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         timezone="UTC",
     )
-    scheduler.add_job(
-        runner.visit, "interval", seconds=LOOK_EVERY_S, next_run_time=datetime.now().astimezone()
-    )
+    for account in runner.accounts:
+        now = datetime.now().astimezone()
+        scheduler.add_job(runner.visit, "interval", [account], seconds=LOOK_EVERY_S, next_run_time=now)
     scheduler.start()
     try:
         received = signal.sigwait(SIGNALS)

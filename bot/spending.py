@@ -19,8 +19,9 @@ log = structlog.get_logger("vaultkeel.spending")
 CENT_PARTS = Decimal("0.000001")
 
 
-def accounted(ledger: Ledger, book: Book, seen: Snapshot, open_orders: tuple[OpenIntent, ...]) -> Snapshot:
-    """`seen` with all that the ledger knows of its book and of all books together."""
+def accounted(ledger: Ledger, book: Book, seen: Snapshot) -> Snapshot:
+    """`seen` with all that the ledger knows of its book and of all books together, on whatever chains they trade."""
+    open_orders = ledger.open_intents(None)
     last = ledger.last_tick(book.name)
     change = None if last is None else change_since(ledger, last, seen)
     spent = (spent_with_open(ledger, book, seen, open_orders, name, change) for name in (book.name, None))
@@ -34,6 +35,17 @@ def accounted(ledger: Ledger, book: Book, seen: Snapshot, open_orders: tuple[Ope
     if book.rules.target.convention != "minimum_variance":
         return known
     return replace(known, fit=taught(None if last is None else last.snapshot, seen))
+
+
+def spent_since(ledger: Ledger, book: Book, seen: Snapshot, own: str) -> Snapshot:
+    """`seen` with what all books have spent by now, all open orders but `own` in full.
+
+    Books of other chains decide at the same time. Each commits its order before it asks this, so that of two orders
+    that together pass a budget at least one is refused.
+    """
+    others = tuple(order for order in ledger.open_intents(None) if order.intent.key != own)
+    in_all = spent_with_open(ledger, book, seen, others, None, None)  # this tick's change is recorded by now
+    return replace(seen, spent_in_all=in_all)
 
 
 def change_since(ledger: Ledger, last: LastTick, seen: Snapshot) -> Decimal | None:

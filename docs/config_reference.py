@@ -35,6 +35,7 @@ together.
 WORDS: dict[Callable[..., object], str] = {
     fields._amount: "amount",
     fields._address: "address",
+    fields._address_or_empty: 'address, or `""`',
     fields._native_usd: '`"underlying"`, or an amount of USD above 0',
     fields._url: "web address, or a secret",
     fields._public_url: "web address",

@@ -13,6 +13,7 @@ from bot.chain.mandate import Mandate
 from bot.chain.sender import FeeRules, Sender
 from bot.config import Config
 from bot.config.books import BookConfig
+from bot.core.accounts import Account
 from bot.core.events import Notify, tell_nobody
 from bot.core.fees import FeeCap
 from bot.core.model import Mode
@@ -31,7 +32,16 @@ class App:
     config: Config
     desk: Desk
     ledger: SqlLedger
-    account: str
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """Who signs, once per chain that is traded on, in the books' order."""
+        return self.desk.accounts
+
+    @property
+    def account(self) -> str:
+        """The id of who signs for the first book: for what has one book."""
+        return self.accounts[0].id
 
     def close(self) -> None:
         """Releases the ledger."""
@@ -47,19 +57,25 @@ def build(config: Config, *, trades: bool = False, notify: Notify = tell_nobody)
     clients = {name: make_client(name, chain) for name, chain in config.chains.items()}
     ledger = open_ledger(config.ledger, trades=trades)
     for name, chain in config.chains.items():
-        ledger.bind(name, chain.chain_id, chain.instance, bound_account(config, signer))
+        ledger.bind(name, chain.chain_id, chain.instance, bound_account(config, signer, name))
     chains = {name: make_access(clients[name], chain) for name, chain in config.chains.items()}
     books = tuple(make_book(config, book, clients[book.venue.chain], ledger, signer) for book in config.books)
     clock: Clock = (
         SystemClock() if config.clock == "system" else ChainClock(clients[config.books[0].venue.chain])
     )
-    return App(config, Desk(chains, books, ledger, clock, notify), ledger, signer.address)
+    return App(config, Desk(chains, books, ledger, clock, notify), ledger)
 
 
-def bound_account(config: Config, signer: Signer) -> str:
-    """Whom a ledger belongs to: the signer, and whose position it trades where that is another's."""
-    trader = config.books[0].venue.trader  # the books share it
-    return signer.address if trader is None else f"{signer.address} for {trader}"
+def bound_account(config: Config, signer: Signer, chain: str) -> str | None:
+    """Whom a ledger belongs to on a chain: the signer, and whose position it trades where that is another's.
+
+    None where no book trades on the chain.
+    """
+    for book in config.books:
+        if book.venue.chain == chain:
+            trader = book.venue.trader  # the books of a chain share it
+            return signer.address if trader is None else f"{signer.address} for {trader}"
+    return None
 
 
 def make_book(config: Config, book: BookConfig, client: Client, ledger: SqlLedger, signer: Signer) -> Book:

@@ -48,6 +48,9 @@ def make_client(name: str, chain: ChainConfig) -> Client:
         max_lag_blocks=chain.max_lag_blocks,
         set_aside_s=chain.set_aside_s,
         read_tries=chain.read_tries,
+        max_log_blocks=chain.max_log_blocks,
+        drift_blocks=chain.drift_blocks,
+        parent_numbers=chain.contracts_see_parent,
     )
     senders = make_providers(name, "sender", chain.send_urls, chain.timeout_s)
     return Client(name, read, senders or read, rules)
@@ -66,7 +69,7 @@ def make_access(client: Client, chain: ChainConfig) -> ChainAccess:
     feed = chain.sequencer_feed
     return ChainAccess(
         client=client,
-        multicall=contract("multicall3", chain.multicall),
+        multicall=contract("multicall3", chain.multicall) if chain.multicall else None,
         chain_id=chain.chain_id,
         instance=chain.instance,
         call_gas=chain.call_gas,

@@ -75,8 +75,7 @@ def make_source(source: SourceConfig, chains: Mapping[str, ChainConfig], chain: 
             return make_gamma(source)
         case HoldingsConfig():
             held = tuple(Held(make_follower(token), token.asset) for token in source.tokens)
-            multicall = chains[source.chain].multicall if source.native else None
-            return HoldingsSource(source.name, source.chain, source.owners, held, multicall)
+            return HoldingsSource(source.name, source.chain, source.owners, held, native=source.native)
         case DeclaredConfig():
             where = source.chain or chain
             return DeclaredSource(

@@ -5,6 +5,7 @@ and of the next where that one fails.
 """
 
 import re
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar
@@ -12,6 +13,7 @@ from typing import Any, Self, TypeVar
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from bot.chain.pinned import PinnedReads, Stamp, disagreement
 from bot.chain.pool import Health, Pool, ProviderRules
 from bot.chain.provider import Provider, Refused, RevertError, as_log
 from bot.core.fees import Offer
@@ -26,14 +28,14 @@ Head = tuple[Provider, BlockRef]
 
 log = structlog.get_logger("vaultkeel.chain")
 
-LOG_BLOCKS = 5_000
-"""Blocks whose events are asked for at once: many providers refuse more."""
 HAS_IT = re.compile(r"\balready ?(known|imported)\b", re.IGNORECASE)
-WORD = 32
+TOO_FAR = re.compile(r"\bnonce\b.*\b(too (high|far)|gap(ped)?)\b|\bgapped[- ]nonce\b", re.IGNORECASE)
 
 
 class Client:
     """Speaks to one chain. `chain` is its name in the configuration, `newest` the last head that it was told.
+
+    Threads may share it.
 
     Transactions go to `senders`, which may be the `providers` that are read, or a private relay. Every read can raise
     a TransientError (no answer, or no quorum) and a DataError (an answer that makes no sense, or providers that
@@ -51,6 +53,9 @@ class Client:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.chain = chain
+        self._rules = rules
+        # A head that another thread's overtook would look like one that went back.
+        self._heads = threading.Lock()
         self._pool = Pool(chain, providers, rules, now)
         self._senders = tuple(senders)
         self._retrying = Retrying(
@@ -59,6 +64,7 @@ class Client:
             retry=retry_if_exception_type(TransientError),
             reraise=True,
         )
+        self._pinned = PinnedReads(chain, self._pool, rules, self._retrying)
 
     @classmethod
     def of_one(cls, chain: str, url: str, *, timeout_s: float = 10.0) -> Self:
@@ -72,8 +78,11 @@ class Client:
 
     def head(self) -> BlockRef:
         """The latest block that a quorum has: the lowest of its heads, with one hash."""
-        self.newest = self._retrying(lambda: self._agreed(self._pool.several(self._latest, everyone=True)))
-        return self.newest
+        with self._heads:
+            self.newest = self._retrying(
+                lambda: self._agreed(self._pool.several(self._latest, everyone=True))
+            )
+            return self.newest
 
     def confirmed(self, depth: int) -> BlockRef:
         """The block at this depth (1 = the head), as a quorum has it."""
@@ -81,34 +90,41 @@ class Client:
         if depth <= 1:
             return head
         number = hex(max(head.number - depth + 1, 0))
-        return self._retrying(lambda: self._agreed(self._pool.several(lambda p: p.block(self.chain, number))))
+        told = self._retrying(lambda: self._pool.several(lambda p: p.block(self.chain, number)))
+        (first, block), *others = told
+        for other, theirs in others:
+            self._refuse_other(first, block, other, theirs)
+        return block
 
     def opening(self, addresses: Sequence[str]) -> tuple[int, BlockRef, dict[str, bool]]:
         """Chain id, latest block, and which addresses hold code, in one round trip to each provider."""
-        return self._retrying(lambda: self._opening(addresses))
+        with self._heads:
+            return self._retrying(lambda: self._opening(addresses))
 
-    def call_at(self, block_hash: str, to: str, data: bytes, gas: int) -> bytes:
+    def call_at(
+        self,
+        block: BlockRef,
+        to: str,
+        data: bytes,
+        gas: int,
+        stamp_of: Callable[[bytes], Stamp] | None = None,
+    ) -> bytes:
         """An eth_call at exactly this block (EIP-1898), byte for byte the same at every provider of a quorum.
 
-        TransientError where a reorg removed the block.
+        With `drift_blocks` it is made at the provider's latest block. `stamp_of` finds in an answer which block it is
+        from; one from another block than it may be counts as none. TransientError where a reorg removed the block.
         """
-        where = {"blockHash": block_hash, "requireCanonical": True}
-        params = [{"to": to, "data": "0x" + data.hex(), "gas": hex(gas)}, where]
+        return self._pinned.call(block, to, data, gas, stamp_of)
 
-        def ask(provider: Provider) -> bytes | RevertError:
-            try:
-                return provider.data("eth_call", params)
-            except RevertError as error:  # an answer too, which the others must share
-                return error
+    def batch_at(
+        self, block: BlockRef, asked: Sequence[tuple[str, bytes | None]], gas: int
+    ) -> list[bytes | RevertError]:
+        """Several eth_calls, or balances where the data is None, at exactly this block, in JSON-RPC batches.
 
-        (first, answer), *others = self._retrying(lambda: self._pool.several(ask))
-        for other, theirs in others:
-            difference = _difference(answer, theirs)
-            if difference:
-                raise self._disagreement(first, other, f"a read at {to} at block {block_hash}: {difference}")
-        if isinstance(answer, RevertError):
-            raise DataError(f"{self.chain}: a batched read at {to} failed: {answer}") from answer
-        return answer
+        As `call_at`, but each call may revert by itself. A balance is a word, in wei. Only with `drift_blocks` can it
+        be told which block an answer is from.
+        """
+        return self._pinned.batch(block, asked, gas)
 
     def call_latest(self, to: str, data: bytes) -> bytes:
         """An eth_call at one provider's latest block: for looking, not for deciding. Raises RevertError."""
@@ -153,18 +169,26 @@ class Client:
     def send(self, raw: bytes) -> None:
         """Sends signed bytes once to every sender; one that accepts them, or has them already, is enough.
 
-        Without one it is OutcomeUnknown, whatever they said: the bytes stay valid until their nonce is used. The hash
-        that a node answers is not looked at.
+        Without one it is OutcomeUnknown, whatever they said: the bytes stay valid until their nonce is used; but a
+        TransientError where all refuse the nonce as too far ahead of those that they have seen. The hash that a node
+        answers is not looked at.
         """
         doubts: list[str] = []
+        too_far = 0
         for sender in self._senders:
             try:
                 sender.request("eth_sendRawTransaction", ["0x" + raw.hex()])
             except Refused as error:
+                too_far += bool(TOO_FAR.search(error.said))
                 if not HAS_IT.search(error.said):
                     doubts.append(str(error))
             except VaultkeelError as error:
                 doubts.append(str(error))
+        if too_far == len(self._senders):
+            raise TransientError(
+                f"{self.chain}: the nonce of an order is too far ahead for the node, which has not seen those "
+                f"before it: the order waits and is sent again ({'; '.join(doubts)})"
+            )
         if len(doubts) == len(self._senders):
             raise OutcomeUnknown(f"{self.chain}: no node confirmed a sent order: {'; '.join(doubts)}")
         if doubts:
@@ -193,8 +217,9 @@ class Client:
     def logs(self, address: str, topics: Sequence[str | None], first: int, last: int) -> list[EventLog]:
         """Events of one contract in the blocks `first` to `last`, oldest first."""
         found: list[EventLog] = []
-        for start in range(first, last + 1, LOG_BLOCKS):
-            found += self._logs(address, topics, start, min(start + LOG_BLOCKS - 1, last))
+        most = self._rules.max_log_blocks
+        for start in range(first, last + 1, most):
+            found += self._logs(address, topics, start, min(start + most - 1, last))
         return found
 
     def _logs(self, address: str, topics: Sequence[str | None], first: int, last: int) -> list[EventLog]:
@@ -238,13 +263,15 @@ class Client:
         first, lowest = min(heads, key=lambda each: each[1].number)
         for other, head in heads:
             theirs = head if head.number == lowest.number else other.block(self.chain, hex(lowest.number))
-            if theirs != lowest:
-                what = "hash" if theirs.hash != lowest.hash else "header"
-                mine, its = (lowest.hash, theirs.hash) if what == "hash" else (lowest, theirs)
-                raise self._disagreement(
-                    first, other, f"the {what} of block {lowest.number}: {mine} and {its}"
-                )
+            self._refuse_other(first, lowest, other, theirs)
         return lowest
+
+    def _refuse_other(self, first: Provider, mine: BlockRef, other: Provider, theirs: BlockRef) -> None:
+        """DataError where two providers have another block at one height."""
+        if theirs != mine:
+            what = "hash" if theirs.hash != mine.hash else "header"
+            told, its = (mine.hash, theirs.hash) if what == "hash" else (mine, theirs)
+            raise self._disagreement(first, other, f"the {what} of block {mine.number}: {told} and {its}")
 
     def _opening(self, addresses: Sequence[str]) -> tuple[int, BlockRef, dict[str, bool]]:
         asked: list[tuple[str, list[Any]]] = [
@@ -303,7 +330,7 @@ class Client:
         return receipt, min(depth for _, _, depth in shown)
 
     def _disagreement(self, one: Provider, other: Provider, what: str) -> DataError:
-        return DataError(f"{self.chain}: {one.name} and {other.name} disagree on {what}")
+        return disagreement(self.chain, one, other, what)
 
 
 def as_event(found: dict[str, Any]) -> EventLog:
@@ -321,16 +348,3 @@ def _meaning(receipt: Receipt) -> tuple[object, ...]:
     """What a receipt says happened. Nodes write the case of an address, and the parts of a fee, in their own ways."""
     logs = tuple((log_.address.lower(), log_.topics, log_.data) for log_ in receipt.logs)
     return receipt.succeeded, receipt.block_number, logs
-
-
-def _difference(mine: bytes | RevertError, theirs: bytes | RevertError) -> str:
-    """How two answers to one eth_call differ; "" where they don't."""
-    if isinstance(mine, RevertError) or isinstance(theirs, RevertError):
-        said = ["reverts" if isinstance(answer, RevertError) else "answers" for answer in (mine, theirs)]
-        return "" if said[0] == said[1] else f"one {said[0]}, the other {said[1]}"
-    if len(mine) != len(theirs):
-        return f"{len(mine)} and {len(theirs)} bytes"
-    for at in range(0, len(mine), WORD):
-        if mine[at : at + WORD] != theirs[at : at + WORD]:
-            return f"word {at // WORD} is 0x{mine[at : at + WORD].hex()} and 0x{theirs[at : at + WORD].hex()}"
-    return ""

@@ -28,12 +28,18 @@ class ProviderRules:
 
     `quorum` providers must agree on what a trade rests on. One that lags by more than `max_lag_blocks`, or whose
     height goes back, is set aside for `set_aside_s` seconds. `read_tries` bounds how often a read is asked in all.
+    Events are asked for at most `max_log_blocks` at once. `drift_blocks` above 0 is for nodes without history: rounds
+    read their latest state, at most so many blocks after the pinned one. On a chain with `parent_numbers` contracts
+    see the block number of the chain below it.
     """
 
     quorum: int = 1
     max_lag_blocks: int = 5
     set_aside_s: float = 30.0
     read_tries: int = 3
+    max_log_blocks: int = 5_000
+    drift_blocks: int = 0
+    parent_numbers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

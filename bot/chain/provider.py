@@ -30,6 +30,10 @@ sys.setrecursionlimit(DEEPEST)
 BLOCK_GONE = -32001
 BLOCK_UNKNOWN = re.compile(r"header not found|unknown block", re.IGNORECASE)
 BUSY = (-32005, 429)
+EVM_FAILED = re.compile(
+    r"out of gas|invalid (opcode|jump)|stack (under|over)flow|precompile|bad instruction", re.IGNORECASE
+)
+"""What nodes say of a call that failed in the EVM without a revert."""
 SHORTEST_TOKEN = 8
 
 
@@ -71,11 +75,30 @@ class Provider:
 
     def batch(self, asked: Sequence[tuple[str, list[Any]]]) -> list[Any]:
         """The results of several requests in one round trip, in order. The first error in it is raised."""
+        answers = self._answers(asked)
+        return [self._result(method, answer) for (method, _), answer in zip(asked, answers, strict=True)]
+
+    def batch_of_calls(self, asked: Sequence[tuple[str, list[Any]]]) -> list[Any | RevertError]:
+        """As `batch`, but a call that failed in the EVM is a RevertError in its place. Any other error is raised."""
+        answers = self._answers(asked)
+        return [self._of_call(method, answer) for (method, _), answer in zip(asked, answers, strict=True)]
+
+    def _of_call(self, method: str, answer: Any) -> Any | RevertError:
+        try:
+            return self._result(method, answer)
+        except RevertError as error:
+            return error
+        except Refused as error:
+            if method == "eth_call" and EVM_FAILED.search(error.said):
+                return RevertError(error.said, b"")
+            raise
+
+    def _answers(self, asked: Sequence[tuple[str, list[Any]]]) -> list[Any]:
         requests_ = [(RPCEndpoint(method), params) for method, params in asked]
         answers = self._speak(lambda: self._http.make_batch_request(requests_))
         if not isinstance(answers, list) or len(answers) != len(asked):
             raise TransientError(f"{self.name}: the node gave a short answer to a batch of {len(asked)}")
-        return [self._result(method, answer) for (method, _), answer in zip(asked, answers, strict=True)]
+        return answers
 
     def number(self, method: str, params: list[Any]) -> int:
         """A request whose result is a whole number."""

@@ -15,6 +15,7 @@ from hexbytes import HexBytes
 
 from bot.chain.client import Client, RevertError
 from bot.chain.mandate import CANCEL_GAS, Mandate
+from bot.core.accounts import Account
 from bot.core.fees import FeeCap, Offer, bumped, within
 from bot.core.model import AttemptState, BlockRef, Intent, Purpose
 from bot.core.units import from_raw
@@ -78,7 +79,7 @@ class Mined:
 
 
 class Sender:
-    """Sends for one account on one chain."""
+    """Sends for one account on one chain: `account`."""
 
     def __init__(
         self, client: Client, ledger: Ledger, signer: Signer, mandate: Mandate, fees: FeeRules
@@ -89,13 +90,14 @@ class Sender:
         self._mandate = mandate
         self._fees = fees
         self._missing_since: dict[str, int] = {}
+        self._address = signer.address
+        self.account = Account(signer.address, mandate.chain_id, client.chain)
 
     def preflight(self, venue: PerpVenue, call: TxCall) -> Prepared:
         """Runs `call` from the account without sending it. OrderRejected with the venue's reason where it reverts."""
-        account = self._signer.address
         try:
-            returned = self._client.preflight(account, call)
-            gas = self._client.estimate_gas(account, call)
+            returned = self._client.preflight(self._address, call)
+            gas = self._client.estimate_gas(self._address, call)
         except RevertError as error:
             reason = venue.explain(error.data) if error.data else str(error)
             raise OrderRejected(f"{venue.name} would refuse the order: {reason}") from error
@@ -132,7 +134,7 @@ class Sender:
         """
         if not order.attempts:
             return None
-        buried_nonce = self._client.buried_nonce(order.intent.account, self._fees.confirmations)
+        buried_nonce = self._client.buried_nonce(self._address, self._fees.confirmations)
         found = self._found(order)
         if found is not None:
             self._missing_since.pop(order.intent.key, None)
@@ -157,15 +159,15 @@ class Sender:
             raise OrderRejected(
                 f"order {order.intent.key} can't be cancelled: the fee cap leaves no room above {last}"
             )
-        no_op = TxCall(self._signer.address, b"")
+        no_op = TxCall(self._address, b"")
         transaction = self._transaction(no_op, CANCEL_GAS, last.nonce, offer)
         log.warning("cancelling", intent=order.intent.key, nonce=last.nonce)
         self._send(order.intent, transaction, Purpose.CANCEL, now)
 
     def next_nonces(self) -> tuple[int | None, int]:
         """The account's next nonce as the ledger has it, and as the chain does by mined transactions."""
-        mined, _ = self._client.nonces(self._signer.address)
-        return self._ledger.next_nonce(self._signer.address), mined
+        mined, _ = self._client.nonces(self._address)
+        return self._ledger.next_nonce(self.account.id), mined
 
     def check_nonces(self) -> None:
         """Halt where the account used a nonce that the ledger doesn't know. TransientError where the node lags."""
@@ -175,10 +177,7 @@ class Sender:
         """Whether the order's nonce is used and none of its attempts is on chain."""
         if not order.attempts or self._found(order) is not None:
             return False
-        return (
-            self._client.buried_nonce(order.intent.account, self._fees.confirmations)
-            > order.attempts[-1].nonce
-        )
+        return self._client.buried_nonce(self._address, self._fees.confirmations) > order.attempts[-1].nonce
 
     def wait(self, order: OpenIntent) -> Mined | None:
         """The mined attempt of an order that was just sent, if it comes within the patience. Sends nothing."""
@@ -258,7 +257,7 @@ class Sender:
             AttemptRow(
                 hash=signed.hash,
                 intent_key=intent.key,
-                account=self._signer.address,
+                account=self.account.id,
                 nonce=transaction.nonce,
                 raw=signed.raw,
                 purpose=purpose,
@@ -274,10 +273,10 @@ class Sender:
     def _check_native(self, transaction: UnsignedTx) -> None:
         """OrderRejected where the account can't pay gas and value: a node would refuse the order, which then hangs."""
         most = transaction.most_wei
-        held = self._client.balance(self._signer.address)
+        held = self._client.balance(self._address)
         if held < most:
             raise OrderRejected(
-                f"{self._signer.address} holds {from_raw(held, 18):f} of the native coin, "
+                f"{self.account.text} holds {from_raw(held, 18):f} of the native coin, "
                 f"an order may cost {from_raw(most, 18):f} of it"
             )
 
@@ -300,14 +299,14 @@ class Sender:
         since = self._missing_since.setdefault(order.intent.key, now)
         if now - since >= LOST_AFTER_S:
             raise Halt(
-                f"nonce {order.attempts[-1].nonce} of {order.intent.account} was used by a transaction that is not in "
+                f"nonce {order.attempts[-1].nonce} of {self.account.text} was used by a transaction that is not in "
                 f"the ledger; order {order.intent.key} can't be told apart from lost: see `vaultkeel resolve`"
             )
 
     def _nonce(self) -> int:
-        account = self._signer.address
-        mined, pending = self._client.nonces(account)
-        ours = self._ledger.next_nonce(account)
+        account = self.account.text
+        mined, pending = self._client.nonces(self._address)
+        ours = self._ledger.next_nonce(self.account.id)
         if pending > mined and (ours is None or pending > ours):
             raise Halt(f"{account} has a pending transaction that is not in the ledger")
         if ours is None:

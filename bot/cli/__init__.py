@@ -76,13 +76,17 @@ Commands.places = {
         "Serves the dashboard of the configuration's ledger until Ctrl-C. It reads, and can't sign.",
     ),
     "halt": Place(
-        "operate", "halt", "Stops new orders until `resume`. Orders that were sent are still followed up."
+        "operate",
+        "halt",
+        "Stops new orders until `resume`, on all chains. Orders that were sent are still followed up.",
     ),
     "reduce-only": Place(
-        "operate", "reduce_only", "Allows only orders that shrink the hedge, until `resume`."
+        "operate", "reduce_only", "Allows only orders that shrink the hedge, on all chains, until `resume`."
     ),
     "resume": Place(
-        "operate", "resume", "Allows new orders again, after a halt that a person has looked into."
+        "operate",
+        "resume",
+        "Allows new orders again, on all chains, after a halt that a person has looked into.",
     ),
     "intents": Place(
         "operate", "intents", "Shows what was meant, what was signed and sent for it, and what became of it."

@@ -14,6 +14,7 @@ from bot.cli.shared import (
     ConfigFile,
     Json,
     LogFormat,
+    OnChain,
     Yes,
     busy,
     confirm,
@@ -43,8 +44,8 @@ def status(config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
     set_up_logs(as_json=as_json, level="warning")
     warm_up()
     with opened(config) as bot:
-        why = bot.ledger.mode_and_why(bot.account)[1]
         for book in bot.desk.books:
+            why = bot.ledger.mode_and_why(book.account.id)[1]
             with busy(f"reading {book.name}", as_json=as_json):
                 record = bot.desk.assess(book)
             positions = position_greeks(price_book(record.snapshot, book.rules.target))
@@ -54,7 +55,7 @@ def status(config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
                 "trading": bot.config.mode,
                 "budgets": render.budgets_json(budgets),
             }
-            view = render.status_view(record, positions, budgets, why, bot.config.mode)
+            view = render.status_view(record, positions, budgets, why, bot.config.mode, book.account.chain)
             show(shown, view, as_json=as_json)
 
 
@@ -99,19 +100,21 @@ def run(config: ConfigFile = DEFAULT_CONFIG, log_format: LogFormat = None, as_js
             raise runner.fatal
 
 
-def halt(why: str, config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """Stops new orders until `resume`. Orders that were sent are still followed up."""
-    set_mode(config, Mode.HALTED, why, as_json=as_json)
+def halt(why: str, config: ConfigFile = DEFAULT_CONFIG, chain: OnChain = None, as_json: Json = False) -> None:
+    """Stops new orders until `resume`, on all chains. Orders that were sent are still followed up."""
+    set_mode(config, Mode.HALTED, why, chain, as_json=as_json)
 
 
-def reduce_only(why: str, config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """Allows only orders that shrink the hedge, until `resume`."""
-    set_mode(config, Mode.REDUCING, why, as_json=as_json)
+def reduce_only(
+    why: str, config: ConfigFile = DEFAULT_CONFIG, chain: OnChain = None, as_json: Json = False
+) -> None:
+    """Allows only orders that shrink the hedge, on all chains, until `resume`."""
+    set_mode(config, Mode.REDUCING, why, chain, as_json=as_json)
 
 
-def resume(config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """Allows new orders again, after a halt that a person has looked into."""
-    set_mode(config, Mode.ACTIVE, "resumed by the operator", as_json=as_json)
+def resume(config: ConfigFile = DEFAULT_CONFIG, chain: OnChain = None, as_json: Json = False) -> None:
+    """Allows new orders again, on all chains, after a halt that a person has looked into."""
+    set_mode(config, Mode.ACTIVE, "resumed by the operator", chain, as_json=as_json)
 
 
 def intents(
@@ -127,11 +130,13 @@ def intents(
         show({"intents": wanted}, render.intents_table(wanted), as_json=as_json)
 
 
-def adopt(config: ConfigFile = DEFAULT_CONFIG, yes: Yes = False, as_json: Json = False) -> None:
+def adopt(
+    config: ConfigFile = DEFAULT_CONFIG, chain: OnChain = None, yes: Yes = False, as_json: Json = False
+) -> None:
     """Takes the venue's position as right, after a person found out where the difference comes from."""
     set_up_logs(as_json=as_json, level="warning")
     with opened(config, trades=True) as bot:
-        for book in bot.desk.books:
+        for book in books_on(bot, chain):
             with busy(f"comparing {book.name} with its ledger", as_json=as_json):
                 found, block = bot.desk.compare(book)
             ours, mined = book.sender.next_nonces()
@@ -155,6 +160,7 @@ def adopt(config: ConfigFile = DEFAULT_CONFIG, yes: Yes = False, as_json: Json =
 def resolve(
     key: str,
     config: ConfigFile = DEFAULT_CONFIG,
+    chain: OnChain = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="Send a no-op at the order's nonce now.")] = False,
     yes: Yes = False,
     as_json: Json = False,
@@ -162,7 +168,7 @@ def resolve(
     """Walks a person through an order without an outcome: shows it, cancels it, or takes a lost one as dead."""
     set_up_logs(as_json=as_json, level="warning")
     with opened(config, trades=True) as bot:
-        book, order = open_order(bot, key)
+        book, order = open_order(bot, key, chain)
         people.print(render.order_panel(order))
         if cancel:
             confirm("Send a no-op at its nonce? The order itself may still win.", yes=yes)
@@ -179,22 +185,34 @@ def resolve(
         show({"intent": key, "said": said}, said, as_json=as_json)
 
 
-def set_mode(config: Path, mode: Mode, why: str, *, as_json: bool) -> None:
-    """Writes the account's mode into the ledger."""
+def set_mode(config: Path, mode: Mode, why: str, chain: str | None, *, as_json: bool) -> None:
+    """Writes the mode of every account into the ledger, or that of one chain's."""
     set_up_logs(as_json=as_json, level="warning")
     with opened(config) as bot:
-        bot.ledger.set_mode(bot.account, mode, why, int(time.time()))
-        show(
-            {"account": bot.account, "mode": mode.value, "why": why},
-            f"{bot.account}: {mode.value}",
-            as_json=as_json,
-        )
+        for account in dict.fromkeys(book.account for book in books_on(bot, chain)):
+            bot.ledger.set_mode(account.id, mode, why, int(time.time()))
+            shown = {
+                "account": account.address,
+                "chain": account.chain,
+                "mode": mode.value,
+                "why": why,
+            }
+            show(shown, f"{account.text}: {mode.value}", as_json=as_json)
 
 
-def open_order(bot: App, key: str) -> tuple[Book, OpenIntent]:
+def books_on(bot: App, chain: str | None) -> tuple[Book, ...]:
+    """The books that trade on a chain, all for None. ConfigError where no book does."""
+    found = tuple(book for book in bot.desk.books if chain in (None, book.account.chain))
+    if not found:
+        names = ", ".join(account.chain for account in bot.accounts)
+        raise ConfigError(f"--chain: no book trades on {chain}; there is {names}")
+    return found
+
+
+def open_order(bot: App, key: str, chain: str | None = None) -> tuple[Book, OpenIntent]:
     """The order without an outcome that has this key, with its book. ConfigError where there is none."""
-    for book in bot.desk.books:
-        for order in bot.ledger.open_intents(bot.account):
+    for book in books_on(bot, chain):
+        for order in bot.ledger.open_intents(book.account.id):
             if order.intent.key == key and order.intent.book == book.name:
                 return book, order
     raise ConfigError(f"there is no order {key} without an outcome; `vaultkeel intents --open` lists them")

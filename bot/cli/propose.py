@@ -131,7 +131,7 @@ class Account:
         chain = self._config.chains[name]
         client = make_client(name, chain)
         head = self._opening(client, chain.chain_id)
-        multicall = contract("multicall3", chain.multicall)
+        multicall = contract("multicall3", chain.multicall) if chain.multicall else None
         proposal, (needed, owners) = drive(
             client, multicall, head, [reader, signatures(self.safe)], chain.call_gas
         )

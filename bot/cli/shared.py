@@ -44,6 +44,9 @@ LogFormat = Annotated[
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Answer the question with yes.")]
+OnChain = Annotated[
+    str | None, typer.Option("--chain", help="Only the books that trade on this chain; all if not given.")
+]
 DEFAULT_CONFIG = Path("vaultkeel.toml")
 
 

@@ -18,6 +18,7 @@ from pydantic import (
 
 from bot.config.fields import (
     Address,
+    AddressOrEmpty,
     FilePath,
     GivenPath,
     Model,
@@ -30,6 +31,9 @@ from bot.config.fields import (
     Whole,
     read_secret,
 )
+
+ARBITRUM_CHAINS = (42_161, 42_170, 421_614)
+"""Arbitrum One, Nova and Sepolia."""
 
 
 class ChainConfig(Model):
@@ -47,8 +51,14 @@ class ChainConfig(Model):
     """Blocks; a provider that lags further behind the best is set aside."""
     set_aside_s: Whole = 30
     """Seconds for which a provider that lags or goes back is not asked."""
-    multicall: Address = "0xcA11bde05977b3631167028862bE2a173976CA11"
-    """Multicall3, which batches the reads."""
+    multicall: AddressOrEmpty = "0xcA11bde05977b3631167028862bE2a173976CA11"
+    """Multicall3, which batches the reads; `""` where the chain has none: each round is a JSON-RPC batch then."""
+    max_log_blocks: Whole = 5_000
+    """Blocks whose events are asked for at once."""
+    drift_blocks: Annotated[int, Field(strict=True, ge=0)] = 0
+    """Blocks that a node's latest state may be after the pinned one. 0 reads at exactly the pinned block."""
+    parent_numbers: Annotated[bool, Field(strict=True)] | None = None
+    """Whether contracts see the block number of the chain below. Arbitrum's own chains are known."""
     instance: str = ""
     """A local chain's own id, so that a restarted one is not taken for the same."""
     timeout_s: Whole = 10
@@ -85,6 +95,25 @@ class ChainConfig(Model):
     explorer: PublicUrl = ""
     """A block explorer like `"https://arbiscan.io"`, for the dashboard's links. It is shown: no secret in it.
     """
+
+    @property
+    def contracts_see_parent(self) -> bool:
+        """Whether contracts see the block number of the chain below this one; known of Arbitrum's own chains."""
+        return self.chain_id in ARBITRUM_CHAINS if self.parent_numbers is None else self.parent_numbers
+
+    @model_validator(mode="after")
+    def _drift_can_be_told(self) -> "ChainConfig":
+        if self.drift_blocks and self.contracts_see_parent:
+            raise ValueError(
+                "drift_blocks are counted by the number that contracts see, which is the parent chain's here: "
+                "leave it 0"
+            )
+        if 0 < self.drift_blocks < self.confirmations:
+            raise ValueError(
+                f"drift_blocks {self.drift_blocks} is below confirmations {self.confirmations}: an order's outcome is "
+                "read so many blocks below the head"
+            )
+        return self
 
     @model_validator(mode="after")
     def _providers_are_enough(self) -> "ChainConfig":

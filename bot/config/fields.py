@@ -40,6 +40,10 @@ def _address(value: str) -> str:
     return to_checksum_address(value)
 
 
+def _address_or_empty(value: str) -> str:
+    return value and _address(value)
+
+
 def _amount(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         raise ValueError('an amount is written in quotes, like "0.25", for a float would not be exact')  # noqa: TRY004
@@ -131,6 +135,7 @@ def _beside(value: Path, info: ValidationInfo) -> Path:
 
 Whole = Annotated[int, Field(gt=0, strict=True)]
 Address = Annotated[str, AfterValidator(_address)]
+AddressOrEmpty = Annotated[str, AfterValidator(_address_or_empty)]
 Amount = Annotated[Decimal, BeforeValidator(_amount)]
 Positive = Annotated[Amount, Field(gt=0)]
 NotNegative = Annotated[Amount, Field(ge=0)]

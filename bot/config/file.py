@@ -30,7 +30,7 @@ class Config(Model):
     mode: Literal["paper", "live"] = "paper"
     """`"paper"` prepares, checks and records orders; `"live"` also sends them."""
     ledger: FilePath = Path("vaultkeel.db")
-    """The SQLite file. It belongs to one chain (and local instance) and one account."""
+    """The SQLite file. On each chain (and local instance) it belongs to one account."""
     interval_s: Whole = 60
     """Seconds between two ticks of a book."""
     watch_s: NotNegative = Decimal(2)
@@ -80,22 +80,27 @@ class Config(Model):
         markets = [(book.venue.chain, book.venue.market_address) for book in self.books]
         if len(set(names)) < len(names) or len(set(markets)) < len(markets):
             raise ValueError("two books share a name or a market of the venue")
-        if len({book.venue.chain for book in self.books}) > 1:
-            raise ValueError("the books trade on several chains, whose nonces one ledger can't tell apart")
-        if len({book.venue.trader for book in self.books}) > 1:
+        self._chains_are_told_apart()
+        traders = {(book.venue.chain, book.venue.trader) for book in self.books}
+        if len(traders) > len({chain for chain, _ in traders}):
             raise ValueError(
-                "the books trade for several accounts, whose positions one ledger can't tell apart"
+                "the books of one chain trade for several accounts, whose positions one ledger can't tell apart"
             )
-        takers = [(b.venue.router, b.venue.collateral_token) for b in self.books if b.venue.kind == "gmx"]
+        takers = [
+            (b.venue.chain, b.venue.router, b.venue.collateral_token)
+            for b in self.books
+            if b.venue.kind == "gmx"
+        ]
         if len(set(takers)) < len(takers):
             raise ValueError(
                 "two books bring the same collateral to one GMX router and would spend each other's allowance: "
                 "give each a key of its own"
             )
-        watchers: dict[str, str] = {}
+        watchers: dict[tuple[str, str], str] = {}
         for book in self.books:
             if book.margin is not None:
-                other = watchers.setdefault(book.venue.taker_of_collateral, book.name)
+                whose = (book.venue.chain, book.venue.taker_of_collateral)
+                other = watchers.setdefault(whose, book.name)
                 if other != book.name:
                     raise ValueError(
                         f"the books {other} and {book.name} watch the margin of one account: leave it to one of them"
@@ -103,6 +108,28 @@ class Config(Model):
         if self.mode == "live" and self.signer.kind == "watch":
             raise ValueError('mode "live" needs a signer that holds a key, not kind "watch"')
         return self
+
+    def _chains_are_told_apart(self) -> None:
+        """ValueError where two names are one chain, or what belongs to one chain is asked of several."""
+        names: dict[int, str] = {}
+        for name, chain in self.chains.items():
+            other = names.setdefault(chain.chain_id, name)
+            if other != name:
+                raise ValueError(
+                    f"the chains {other} and {name} have one chain_id, {chain.chain_id}: an account there would "
+                    "have two names"
+                )
+        traded_on = {book.venue.chain for book in self.books}
+        if self.clock == "chain" and len(traded_on) > 1:
+            raise ValueError("clock \"chain\" is one chain's: books that trade on several need the system's")
+        for book in self.books:
+            timed = [book.venue] if book.venue.kind in ("gmx", "hyperliquid") else []
+            for part in (*timed, *(source for source in book.sources if source.kind == "declared")):
+                where = part.chain or book.venue.chain
+                if not self.chains[where].multicall:
+                    raise ValueError(
+                        f"{part.name}: chains.{where}.multicall is empty, but it is asked for the block's time"
+                    )
 
 
 def load_config(path: Path, *, secrets: bool = True) -> Config:

@@ -77,6 +77,8 @@ class LimitsConfig(BudgetsConfig):
     """How much worse than the price traded now the price bound may be, as a fraction."""
     max_block_age_s: Whole = 120
     """Seconds; an older block is not traded on."""
+    max_block_skew_s: Whole = 120
+    """Seconds between the blocks of the chains that a book reads; farther apart they are not traded on."""
     max_vol_age_s: Whole = 3600
     """Seconds; older vols are not traded on."""
     order_ttl_s: Whole = 120

@@ -75,7 +75,16 @@ SEVERITIES = {
 }
 """How much each matters where the configuration says nothing else."""
 
-UNTRUSTED = ("SEQUENCER", "PAUSED", "STALE_VOL", "STALE_BLOCK", "STALE_FEED", "PRICE_GAP", "PRICE_MOVE")
+UNTRUSTED = (
+    "SEQUENCER",
+    "PAUSED",
+    "STALE_VOL",
+    "STALE_BLOCK",
+    "BLOCK_SKEW",
+    "STALE_FEED",
+    "PRICE_GAP",
+    "PRICE_MOVE",
+)
 """Codes of a Hold that say that an input can't be traded on."""
 
 TOP_UPS = (IntentKind.APPROVE, IntentKind.ADD_MARGIN)
@@ -112,13 +121,15 @@ def condition(holds: bool, kind: Kind, book: str, text: str, over: str) -> Event
     return Event(kind, text if holds else over, book, over=not holds)
 
 
-def conditions(record: Decided, rules: Rules) -> tuple[Event, ...]:
-    """What one tick shows of the account's mode, the inputs and the margin: each as it is, or as over."""
+def conditions(record: Decided, rules: Rules, whose: str = "") -> tuple[Event, ...]:
+    """What one tick shows of the account's mode, the inputs and the margin: each as it is, or as over.
+
+    `whose` is the account as people are shown it, where it is not the venue's own.
+    """
     book, decision = record.snapshot.book, record.decision
     code = decision.code if isinstance(decision, Hold) else ""
-    halted = (
-        f"{record.snapshot.venue.account}: {decision.text if code == 'HALTED' else 'the account is halted'}"
-    )
+    said = decision.text if code == "HALTED" else "the account is halted"
+    halted = f"{whose or record.snapshot.venue.account}: {said}"
     return (
         condition(
             record.mode is Mode.HALTED, Kind.HALTED, book, halted, "the account is not halted any more"

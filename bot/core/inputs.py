@@ -58,7 +58,7 @@ def paused(snapshot: Snapshot) -> Hold | None:
 
 
 def stale(snapshot: Snapshot, limits: Limits) -> Hold | None:
-    """A Hold where a pinned block, the vols or a price feed are older than their limit."""
+    """A Hold where a pinned block, the vols or a price feed are older than their limit, or the blocks too far apart."""
     vols = snapshot.vols
     if snapshot.at - vols.at > limits.max_vol_age_s:
         age = snapshot.at - vols.at
@@ -70,6 +70,15 @@ def stale(snapshot: Snapshot, limits: Limits) -> Hold | None:
         if age > limits.max_block_age_s:
             text = f"block {block.number} of {block.chain} is {age} s old, the limit is {limits.max_block_age_s} s"
             return Hold("STALE_BLOCK", text)
+    if snapshot.skew_s > limits.max_block_skew_s:
+        oldest, newest = sorted(snapshot.blocks, key=lambda block: block.timestamp)[
+            :: len(snapshot.blocks) - 1
+        ]
+        text = (
+            f"the blocks of {oldest.chain} and {newest.chain} are {snapshot.skew_s} s apart, "
+            f"the limit is {limits.max_block_skew_s} s"
+        )
+        return Hold("BLOCK_SKEW", text)
     for feed in snapshot.feeds:
         age = snapshot.at - feed.updated_at
         if age > feed.stale_after_s:

@@ -15,6 +15,7 @@ INPUT_CODES = (
     "PAUSED",
     "SEQUENCER",
     "STALE_BLOCK",
+    "BLOCK_SKEW",
     "STALE_VOL",
     "STALE_FEED",
     "PRICE_GAP",
@@ -62,6 +63,7 @@ class Limits:
     min_interval_s: int | None = None
     max_price_move: Decimal | None = None
     min_native: Decimal | None = None
+    max_block_skew_s: int = 120
     min_order: Decimal = Decimal(0)
     max_order_gas_usd: Decimal | None = None
     budgets: Budgets = NO_BUDGETS

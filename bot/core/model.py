@@ -361,6 +361,11 @@ class Snapshot:
         """The oldest of the pinned blocks' times, in Unix seconds."""
         return min(block.timestamp for block in self.blocks)
 
+    @property
+    def skew_s(self) -> int:
+        """Seconds between the oldest and the newest of the pinned blocks: 0 where one chain alone is read."""
+        return max(block.timestamp for block in self.blocks) - self.timestamp
+
 
 class PositionGreeks(NamedTuple):
     """Greeks of one whole position (per-unit greek × size), units as in `bot.pricing.black`.
@@ -585,10 +590,11 @@ OPEN_OUTCOMES = (OutcomeState.PENDING, OutcomeState.UNKNOWN)
 class Intent:
     """What we mean to do, committed before anything is signed.
 
-    `size` is signed; `price_bound` the worst average price accepted, fees included, in USD per unit; `deadline` the
-    Unix second after which the venue must refuse it. Of any kind but a trade `size` is an amount of settlement tokens,
-    `price_bound` 0, and the deadline that after which a no-op takes its place. A cancel is of the venue's order
-    `order_id`, which the intent `parent` placed; its size is 0.
+    `account` is the id of who signs on the venue's chain (`bot.core.accounts`). `size` is signed; `price_bound` the
+    worst average price accepted, fees included, in USD per unit; `deadline` the Unix second after which the venue must
+    refuse it. Of any kind but a trade `size` is an amount of settlement tokens, `price_bound` 0, and the deadline that
+    after which a no-op takes its place. A cancel is of the venue's order `order_id`, which the intent `parent` placed;
+    its size is 0.
     """
 
     key: str

@@ -30,10 +30,12 @@ def examine(path: Path) -> list[Finding]:
     except ConfigError as error:
         return [failed_by("configuration", error)]
     found = [passes("configuration", f"{path.name} is right")]
-    signer = bound = ""
+    signer = ""
+    bound: dict[str, str | None] = {}
     try:
         key = make_signer(config, signs=False)
-        signer, bound = key.address, bound_account(config, key)
+        signer = key.address
+        bound = {name: bound_account(config, key, name) for name in config.chains}
         said = f"{config.signer.kind} of {signer}"
         remote = config.signer.kind in ("web3signer", "aws_kms")
         if config.signer.kind == "key":

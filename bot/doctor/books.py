@@ -95,7 +95,14 @@ def open_chain(patient: Patient, chain: str, parts: list[Part]) -> Iterator[Find
     ours = [(part.name, part.contracts()) for part in parts if part.chain == chain]
     if access.sequencer is not None:
         ours.append((access.sequencer.name, access.sequencer.contracts()))
-    addresses = {f"chains.{chain}.multicall": access.multicall.address, **all_of(ours)}
+    addresses = all_of(ours)
+    if access.multicall is not None:
+        addresses[f"chains.{chain}.multicall"] = access.multicall.address
+    elif not config.drift_blocks:
+        said = (
+            "without Multicall3 nobody notices a node that answers from another block than it was asked for"
+        )
+        yield warns(f"{chain} reads", said, "take providers that keep history, and a quorum of two")
     yield from contract_findings(access.client, config, addresses)
 
 

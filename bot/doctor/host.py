@@ -1,8 +1,9 @@
 """What lies on this computer: the ledger and the mode in it, alerts and metrics. Reads, and writes nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from bot.config import Config
+from bot.core.accounts import Account
 from bot.core.model import Mode
 from bot.doctor.findings import Finding, fails, isolated, passes, warns
 from bot.errors import ConfigError
@@ -11,8 +12,11 @@ from bot.ledger.store import SqlLedger
 from bot.ops.alerts import sender_of
 
 
-def host_findings(config: Config, signer: str, bound: str) -> list[Finding]:
-    """All of it. `bound` is whom the ledger must belong to; "" for both where the signer is not known."""
+def host_findings(config: Config, signer: str, bound: Mapping[str, str | None]) -> list[Finding]:
+    """All of it. `bound` is whom the ledger must belong to on each chain, None where no book trades.
+
+    `signer` is "", and `bound` empty, where the signer is not known.
+    """
     return [
         *isolated("ledger", lambda: ledger(config, signer, bound)),
         *isolated("alerts", lambda: alerts(config)),
@@ -20,7 +24,7 @@ def host_findings(config: Config, signer: str, bound: str) -> list[Finding]:
     ]
 
 
-def ledger(config: Config, signer: str, bound: str) -> Iterator[Finding]:
+def ledger(config: Config, signer: str, bound: Mapping[str, str | None]) -> Iterator[Finding]:
     """Whether it can be used by this configuration, and the mode that it holds."""
     path = config.ledger
     if not path.exists():
@@ -44,34 +48,42 @@ def ledger(config: Config, signer: str, bound: str) -> Iterator[Finding]:
             yield passes("lock", "a run trades with it now")
         else:
             yield passes("lock", "no run trades with it now")
-        if signer:
-            yield mode(config, *found.mode_and_why(signer))
-            yield from orders(found, signer)
+        for chain in dict.fromkeys(book.venue.chain for book in config.books if signer):
+            account = Account(signer, config.chains[chain].chain_id, chain)
+            yield mode(config, *found.mode_and_why(account.id), f" on {chain}" if several(config) else "")
+            yield from orders(found, account)
     finally:
         found.close()
 
 
-def foreign(config: Config, found: SqlLedger, bound: str) -> Iterator[Finding]:
+def several(config: Config) -> bool:
+    """Whether books trade on several chains, so that what is said must name one."""
+    return len({book.venue.chain for book in config.books}) > 1
+
+
+def foreign(config: Config, found: SqlLedger, bound: Mapping[str, str | None]) -> Iterator[Finding]:
     """What in the ledger belongs to another chain, instance or account."""
     for name, chain_id, instance, account in found.bindings():
         chain = config.chains.get(name)
-        ours = ("", "", "") if chain is None else (chain.chain_id, chain.instance, bound or account)
-        if chain is not None and (chain_id, instance, account) != ours:
+        if chain is None:
+            continue
+        ours = (chain.chain_id, chain.instance, (account and bound.get(name)) or account)
+        if (chain_id, instance, account) != ours:
             said = f"it belongs to chain {chain_id} and account {account}, this configuration to others"
             yield fails("ledger", said, "give this configuration a ledger of its own")
 
 
-def mode(config: Config, found: Mode, why: str) -> Finding:
-    """Paper or live, and what the account may do."""
-    said = f"{config.mode}, {found.value}" + (f": {why}" if why else "")
+def mode(config: Config, found: Mode, why: str, where: str = "") -> Finding:
+    """Paper or live, and what the account may do. `where` tells it from other chains' accounts."""
+    said = f"{config.mode}, {found.value}{where}" + (f": {why}" if why else "")
     if found is Mode.ACTIVE:
         return passes("mode", said)
     return warns("mode", said, "find out why, then `vaultkeel resume`")
 
 
-def orders(found: SqlLedger, signer: str) -> Iterator[Finding]:
+def orders(found: SqlLedger, account: Account) -> Iterator[Finding]:
     """Orders without an outcome."""
-    waiting = found.open_intents(signer)
+    waiting = found.open_intents(account.id)
     if waiting:
         keys = ", ".join(order.intent.key for order in waiting)
         yield warns("orders", f"without an outcome: {keys}", "`vaultkeel intents --open`, then `resolve`")

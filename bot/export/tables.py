@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Engine
 
+from bot.core.accounts import address_of, chain_id_of
 from bot.ledger import pages
 
 Type = Literal["text", "decimal", "integer", "float", "time"]
@@ -21,6 +22,11 @@ class Table:
     name: str
     columns: dict[str, Type]
     rows: Callable[[Engine], Iterator[Row]]
+
+
+def with_chain(row: Row) -> Row:
+    """A row whose account is an address, with the id of the chain that it signs on."""
+    return {**row, "account": address_of(row["account"]), "chain_id": chain_id_of(row["account"])}
 
 
 def exposure_row(row: Row) -> Row:
@@ -79,6 +85,7 @@ TABLES = (
             "decided_at": "time",
             "book": "text",
             "account": "text",
+            "chain_id": "integer",
             "market": "text",
             "kind": "text",
             "size": "decimal",
@@ -90,7 +97,7 @@ TABLES = (
             "gas_usd": "decimal",
             "resolved_at": "time",
         },
-        pages.orders,
+        lambda engine: map(with_chain, pages.orders(engine)),
     ),
     Table(
         "transactions",
@@ -99,6 +106,7 @@ TABLES = (
             "hash": "text",
             "intent_key": "text",
             "account": "text",
+            "chain_id": "integer",
             "nonce": "integer",
             "purpose": "text",
             "max_fee_wei": "decimal",
@@ -110,7 +118,7 @@ TABLES = (
             "gas_used": "integer",
             "gas_cost_wei": "decimal",
         },
-        pages.transactions,
+        lambda engine: map(with_chain, pages.transactions(engine)),
     ),
     Table(
         "fills",
@@ -120,6 +128,7 @@ TABLES = (
             "at": "time",
             "book": "text",
             "account": "text",
+            "chain_id": "integer",
             "market": "text",
             "paper": "integer",
             "size": "decimal",
@@ -129,7 +138,7 @@ TABLES = (
             "impact_usd": "decimal",
             "funding_usd": "decimal",
         },
-        pages.executions,
+        lambda engine: map(with_chain, pages.executions(engine)),
     ),
     Table(
         "decisions",

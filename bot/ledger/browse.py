@@ -4,13 +4,14 @@ Pages go by key, never by offset, and a search that no index serves looks throug
 page costs does not grow with the ledger.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Float, Select, cast, func, select
 
+from bot.core.accounts import Account
 from bot.core.model import OPEN_OUTCOMES, Mode
 from bot.ledger.schema import attempts, baselines, chains, epoch, fills, intents, modes, ticks
 
@@ -57,7 +58,7 @@ class Newest:
 class AccountMode:
     """An account that the ledger belongs to, its mode, the reason that was given, and since when (Unix seconds)."""
 
-    account: str
+    account: Account
     mode: Mode
     why: str
     at: int | None
@@ -88,14 +89,17 @@ def books_of(db: Connection) -> tuple[str, ...]:
         found.append(name)
 
 
-def accounts_of(db: Connection) -> tuple[AccountMode, ...]:
-    """The accounts that runs of this ledger sign as, each with its mode."""
-    bound = db.scalars(select(chains.c.account).distinct())
-    return tuple(_mode_of(db, name.split(" for ")[0]) for name in bound)
+def accounts_of(db: Connection, traded_on: Iterable[str]) -> tuple[AccountMode, ...]:
+    """The accounts that runs of this ledger sign as on these chains, each with its mode."""
+    bound = {row.chain: row for row in db.execute(select(chains).where(chains.c.account != ""))}
+    rows = [bound[chain] for chain in dict.fromkeys(traded_on) if chain in bound]
+    return tuple(
+        _mode_of(db, Account(row.account.split(" for ")[0], row.chain_id, row.chain)) for row in rows
+    )
 
 
-def _mode_of(db: Connection, account: str) -> AccountMode:
-    wanted = select(modes.c.mode, modes.c.why, modes.c.at).where(modes.c.account == account)
+def _mode_of(db: Connection, account: Account) -> AccountMode:
+    wanted = select(modes.c.mode, modes.c.why, modes.c.at).where(modes.c.account == account.id)
     row = db.execute(wanted.order_by(modes.c.id.desc()).limit(1)).first()
     return (
         AccountMode(account, Mode.ACTIVE, "", None)
@@ -230,7 +234,10 @@ def state_of(db: Connection, now: int) -> State:
 
 
 def expected_position(db: Connection, account: str, market: str, tick_id: int) -> Decimal | None:
-    """The live position that a tick should have seen, in units to six decimals; None without a baseline before it."""
+    """The live position that a tick should have seen, in units to six decimals; None without a baseline before it.
+
+    `account` is an id.
+    """
     wanted = select(baselines).where(baselines.c.account == account, baselines.c.market == market)
     row = db.execute(wanted.order_by(baselines.c.id.desc()).limit(1)).mappings().first()
     if row is None:

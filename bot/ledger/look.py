@@ -10,6 +10,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
 from bot.errors import ConfigError
+from bot.ledger.migration import refusal
 from bot.ledger.schema import SCHEMA_VERSION, meta
 from bot.ledger.store import SqlLedger
 
@@ -34,7 +35,7 @@ def look_at(path: Path) -> SqlLedger:
     except DatabaseError as error:
         raise ConfigError(f"ledger: {path} is not a Vaultkeel ledger, or is damaged: {error.orig}") from None
     if version != str(SCHEMA_VERSION):
-        raise ConfigError(f"ledger: {path} has schema {version}, this program reads {SCHEMA_VERSION}")
+        raise ConfigError(f"ledger: {path}: {refusal(version)}")
     return SqlLedger(engine)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, create_engine, event, inspect, select
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from bot.errors import ConfigError
+from bot.ledger.migration import refusal
 from bot.ledger.schema import SCHEMA_VERSION, meta
 
 BUSY_S = 2.0
@@ -43,9 +44,7 @@ def open_readonly(path: Path) -> Engine:
         raise unreadable(error) from error
     if version != str(SCHEMA_VERSION):
         engine.dispose()
-        raise ForeignLedger(
-            f"ledger: it was written with schema {version}, this program reads {SCHEMA_VERSION}"
-        )
+        raise ForeignLedger(f"ledger: {refusal(version)}")
     return engine
 
 

@@ -1,6 +1,8 @@
 """The ledger's tables. The constraints are the last line of defence against a doubled order.
 
-Sizes, prices and money are decimal text, times are Unix seconds, structures are JSON. `change_usd` is a book's change
+Sizes, prices and money are decimal text, times are Unix seconds, structures are JSON. An `account` is an address on one
+chain (`bot.core.accounts`), but in `chains`: there it is the address that signs, with whose position it trades where
+that is another's, and "" where the chain is only read. `change_usd` is a book's change
 of value since the tick before, in USD.
 """
 
@@ -19,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 

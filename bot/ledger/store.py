@@ -1,5 +1,7 @@
 """The ledger over SQLAlchemy Core. Each public call is one committed transaction."""
 
+import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -7,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import structlog
 from sqlalchemy import (
     Connection,
     Engine,
@@ -20,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
+from bot.core.accounts import address_of
 from bot.core.attribution import TradeDone
 from bot.core.decision import Decided
 from bot.core.model import (
@@ -37,7 +41,7 @@ from bot.core.model import (
     Spent,
 )
 from bot.errors import ConfigError, OrderRejected, TransientError
-from bot.ledger import schema
+from bot.ledger import migration, schema
 from bot.ledger.database import connect
 from bot.ledger.history import History
 from bot.ledger.lock import FileLock
@@ -55,6 +59,8 @@ from bot.ledger.schema import attempts, baselines, chains, epoch, fills, intents
 from bot.ledger.spending import refusals, spent_by, top_ups
 from bot.ports import AttemptRow, Baseline, LastTick, OpenIntent, Receipt
 
+log = structlog.get_logger("vaultkeel.ledger")
+
 OPEN = tuple(state.value for state in OPEN_OUTCOMES)
 MINED = (AttemptState.MINED_OK.value, AttemptState.REVERTED.value)
 OTHERS = "another run works with this ledger"
@@ -70,6 +76,7 @@ def open_ledger(path: Path, *, trades: bool = False) -> "SqlLedger":
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path) if trades else None
+        bring_up_to_date(path, lock)
         ledger = SqlLedger(connect(path), lock)
         ledger.create()
         if trades:
@@ -83,18 +90,45 @@ def open_ledger(path: Path, *, trades: bool = False) -> "SqlLedger":
     return ledger
 
 
+def bring_up_to_date(path: Path, lock: FileLock | None) -> None:
+    """Rewrites a ledger of the schema before, and keeps a copy of it. ConfigError where a run trades with it now."""
+    if migration.version_at(path) != migration.BEFORE:
+        return
+    ours = lock or FileLock(path)
+    try:
+        if migration.version_at(path) != migration.BEFORE:
+            return  # another process was faster
+        copy = migration.keep_copy(path)
+        engine = connect(path)
+        try:
+            with engine.begin() as db:
+                migration.migrate(db)
+        finally:
+            engine.dispose()
+        if structlog.is_configured():  # else it would go to standard output, beside a command's result
+            log.warning("the ledger was brought up to date", schema=migration.AFTER, before=str(copy))
+    except sqlite3.Error as error:
+        raise ConfigError(
+            f"ledger: {path} can't be copied before it is brought up to date: {error}"
+        ) from error
+    finally:
+        if lock is None:
+            ours.release()
+
+
 class SqlLedger:
     """See `bot.ports.Ledger` for what each call promises."""
 
     def __init__(self, engine: Engine, lock: FileLock | None = None) -> None:
         self._engine = engine
         self._lock = lock
+        self._writing = threading.Lock()  # threads of ours wait here, not for SQLite's patience to end
         self._epoch: int | None = None
         self.history = History(engine)
 
     def begin_epoch(self) -> None:
         """From now on this run alone may write."""
-        with self._engine.begin() as db:
+        with self._writing, self._engine.begin() as db:
             before = db.scalar(select(epoch.c.epoch))
             db.execute(delete(epoch))
             db.execute(insert(epoch).values(id=1, epoch=(before or 0) + 1))
@@ -120,15 +154,23 @@ class SqlLedger:
             if version is None:
                 db.execute(insert(meta).values(name="schema_version", value=ours))
 
-    def bind(self, chain: str, chain_id: int, instance: str, account: str) -> None:
-        """Ties the ledger to a chain, a local chain's instance and an account. ConfigError for any other."""
-        ours = {"chain_id": chain_id, "instance": instance, "account": account}
+    def bind(self, chain: str, chain_id: int, instance: str, account: str | None) -> None:
+        """Ties the ledger to a chain, a local chain's instance and an account. ConfigError for any other.
+
+        `account` is the address that signs there, with whose position it trades, and None where the chain is only read.
+        """
+        ours = {"chain_id": chain_id, "instance": instance, "account": account or ""}
+        here = chains.c.chain == chain
         with self._write() as db:
-            row = db.execute(select(chains).where(chains.c.chain == chain)).mappings().first()
+            row = db.execute(select(chains).where(here)).mappings().first()
             if row is None:
                 db.execute(insert(chains).values(chain=chain, **ours))
                 return
+            if row["account"] == "" and account is not None:
+                db.execute(update(chains).where(here).values(account=account))
         for name, value in ours.items():
+            if name == "account" and (account is None or row[name] == ""):
+                continue
             if row[name] != value:
                 raise ConfigError(
                     f"ledger: it belongs to {name} {row[name] or 'of a public chain'} of {chain}, "
@@ -248,7 +290,7 @@ class SqlLedger:
                 except IntegrityError as error:
                     raise TransientError(f"order {key} has another nonce than {nonce}: {OTHERS}") from error
             elif owner != key:
-                raise TransientError(f"nonce {nonce} of {account} is another order's: {OTHERS}")
+                raise TransientError(f"nonce {nonce} of {address_of(account)} is another order's: {OTHERS}")
             db.execute(insert(attempts).values(**values))
 
     def note(self, intent_key: str, why: str) -> None:
@@ -424,9 +466,10 @@ class SqlLedger:
                 .values(state=AttemptState.REPLACED.value)
             )
 
-    def open_intents(self, account: str, market: str | None = None) -> tuple[OpenIntent, ...]:
+    def open_intents(self, account: str | None, market: str | None = None) -> tuple[OpenIntent, ...]:
         """See the port."""
-        wanted = select(intents).where(intents.c.account == account, intents.c.outcome.in_(OPEN))
+        wanted = select(intents).where(intents.c.outcome.in_(OPEN))
+        wanted = wanted if account is None else wanted.where(intents.c.account == account)
         return self._intents(wanted if market is None else wanted.where(intents.c.market == market))
 
     def next_nonce(self, account: str) -> int | None:
@@ -520,7 +563,7 @@ class SqlLedger:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with self._engine.begin() as db:
+        with self._writing, self._engine.begin() as db:
             if self._epoch is not None and db.scalar(select(epoch.c.epoch)) != self._epoch:
                 raise ConfigError(f"ledger: this run was paused and another took its place; {OTHERS}")
             yield db

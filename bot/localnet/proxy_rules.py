@@ -15,6 +15,7 @@ from bot.chain.contracts import Contract, encode_values
 from bot.localnet.proxy import SEND, Answer, ConnectionEnds, Exchange, Rule, ask_node, pass_on
 
 WRONG_HASH: Final = "0x" + "ab" * 32
+OF_A_STATE: Final = ("eth_call", "eth_getBalance")
 LEAST_RAISE: Final = (11, 10)
 """A node of the geth kind replaces a transaction only for fees raised by a tenth, both of them."""
 
@@ -147,6 +148,17 @@ def altering(method: str, edit: Callable[[list[Any], Any], Any]) -> Rule:
         return Answer(answer.status, json.dumps(found).encode())
 
     return rule
+
+
+def without_history(exchange: Exchange) -> Answer:
+    """A node that keeps one state: whatever block a call or a balance is asked of, the latest answers."""
+    changed = [
+        {**part, "params": [*part["params"][:1], "latest", *part["params"][2:]]}
+        if part["method"] in OF_A_STATE
+        else part
+        for part in exchange.parts
+    ]
+    return exchange.ask(json.dumps(changed if exchange.is_batch else changed[0]).encode())
 
 
 def freezing_head(head: dict[str, Any]) -> Rule:

@@ -107,6 +107,7 @@ def start_world(
     progress: Callable[[str], None] = lambda _: None,
     port: int | None = None,
     timestamp: int | None = None,
+    chain_id: int = CHAIN_ID,
 ) -> World:
     """Starts a world from the cache, or deploys it once and caches it.
 
@@ -116,11 +117,21 @@ def start_world(
     """
     with ExitStack() as on_failure:
         kept = STATES_KEPT if timestamp is None else REAL_TIME_STATES_KEPT
-        anvil, node = on_failure.enter_context(started_chain(progress, port, kept))
+        anvil, node = on_failure.enter_context(started_chain(progress, port, kept, chain_id))
         accounts = accounts_of(node)
         files = (lyra_artifacts(progress), curie_artifacts(progress))
         state = _restore_or_deploy(node, accounts, short_only, progress)
-        world = World(anvil, node, state.lyra, state.curie, state.multicall, accounts, short_only, *files)
+        world = World(
+            anvil,
+            node,
+            state.lyra,
+            state.curie,
+            state.multicall,
+            accounts,
+            short_only,
+            *files,
+            chain_id=chain_id,
+        )
         if timestamp is not None:
             _join_real_time(world, timestamp)
         on_failure.pop_all()
@@ -129,12 +140,15 @@ def start_world(
 
 @contextmanager
 def started_chain(
-    progress: Callable[[str], None], port: int | None = None, states_kept: int = STATES_KEPT
+    progress: Callable[[str], None],
+    port: int | None = None,
+    states_kept: int = STATES_KEPT,
+    chain_id: int = CHAIN_ID,
 ) -> Iterator[tuple[Anvil, Node]]:
     """An empty local chain, one second per block: nothing in a deterministic world may depend on how fast it is run."""
     binary = anvil_binary(progress)
     # Later rules keep every block's hash in the state, which makes each block slower than the one before.
-    chain = ("--hardfork", "cancun", "--timestamp", str(GENESIS_S), "--chain-id", str(CHAIN_ID))
+    chain = ("--hardfork", "cancun", "--timestamp", str(GENESIS_S), "--chain-id", str(chain_id))
     fees = ("--block-base-fee-per-gas", str(BASE_FEE_WEI))
     # By default anvil keeps the state of 500 blocks in memory and writes older ones to the disk, for good.
     history = ("--prune-history", str(states_kept))

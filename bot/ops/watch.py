@@ -1,6 +1,7 @@
 """A watched run: alerts, metrics and the watchdog behind the scheduler's one seam."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -11,6 +12,7 @@ import structlog
 from bot.book import Book
 from bot.chain.client import Health
 from bot.config import Config
+from bot.core.accounts import Account
 from bot.core.events import Event, Kind, Notify, conditions, tell_nobody
 from bot.desk import Desk, Tick
 from bot.errors import VaultkeelError
@@ -47,30 +49,30 @@ class Watch:
         self._notify = notify
         self._health = health
         self._metrics = metrics
-        self._began = 0.0
-        self._ticks = 0
+        self._began: dict[str, float] = {}
+        self._succeeded: Counter[str] = Counter()
         self._lines: dict[str, str] = {}
         self._at: dict[str, float] = {}
 
-    def beat(self) -> None:
+    def beat(self, account: Account) -> None:
         """See the protocol."""
-        self._pulse.moves()
+        self._pulse.moves(worker=account.text)
 
     def began(self, book: Book) -> None:
         """See the protocol."""
-        self._pulse.moves(book.name)
-        self._began = time.monotonic()
+        self._pulse.moves(book.name, book.account.text)
+        self._began[book.name] = time.monotonic()
 
     @harmless
     def done(self, book: Book, tick: Tick) -> None:
         """See the protocol."""
-        seconds = time.monotonic() - self._began
+        seconds = time.monotonic() - self._began[book.name]
         self._pulse.succeeded(book.name)
-        self._ticks += 1
+        self._succeeded[book.name] += 1
         self._lines[book.name], self._at[book.name] = state_line(tick), time.monotonic()
         for kind in (Kind.TICK_FAILED, Kind.LEDGER_TROUBLE):
             self._notify(Event(kind, "a tick succeeded again", book.name, over=True))
-        for event in conditions(tick.record, book.rules):
+        for event in conditions(tick.record, book.rules, book.account.text):
             self._notify(event)
         if self._metrics is not None:
             self._metrics.done(tick, seconds)
@@ -80,7 +82,7 @@ class Watch:
     def failed(self, book: Book, error: Exception) -> None:
         """See the protocol."""
         if self._metrics is not None:
-            self._metrics.failed(book.name, error, time.monotonic() - self._began)
+            self._metrics.failed(book.name, error, time.monotonic() - self._began[book.name])
         self._look_at_providers()
 
     @harmless
@@ -92,7 +94,11 @@ class Watch:
         """How the run stands, in a line."""
         now = time.monotonic()
         books = [f"{line}, {now - self._at[book]:.0f} s ago" for book, line in tuple(self._lines.items())]
-        return f"{self._ticks} ticks. " + ("; ".join(books) or "None has succeeded yet") + "."
+        return (
+            f"{sum(tuple(self._succeeded.values()))} ticks. "
+            + ("; ".join(books) or "None has succeeded yet")
+            + "."
+        )
 
     def _look_at_providers(self) -> None:
         health = tuple(self._health())
@@ -135,7 +141,12 @@ def told(config: Config) -> Iterator[Alerts | None]:
 def watched(config: Config, desk: Desk, ledger: SqlLedger, alerts: Alerts | None) -> Iterator[Watch]:
     """Watches a run from its beginning to its end, and tells systemd of both."""
     notify = tell_nobody if alerts is None else alerts.notify
-    pulse = Pulse((book.name for book in desk.books), config.interval_s, config.stuck_after_s)
+    pulse = Pulse(
+        (book.name for book in desk.books),
+        config.interval_s,
+        config.stuck_after_s,
+        workers=(account.text for account in desk.accounts),
+    )
     metrics = server = None
     if config.metrics is not None:
         from bot.ops.metrics import Metrics, exposition

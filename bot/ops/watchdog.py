@@ -1,4 +1,4 @@
-"""Whether the run is alive (its worker moves) and ready (its ticks succeed), and the thread that looks."""
+"""Whether the run is alive (its workers move) and ready (its ticks succeed), and the thread that looks."""
 
 import threading
 import time
@@ -17,7 +17,10 @@ PATIENT_INTERVALS = 3
 
 
 class Pulse:
-    """When the worker moved last, and when each book's tick last succeeded. Written by one thread, read by others."""
+    """When each account's worker moved last, and when each book's tick last succeeded.
+
+    Every worker writes its own; others read.
+    """
 
     def __init__(
         self,
@@ -25,33 +28,40 @@ class Pulse:
         interval_s: int,
         stuck_after_s: int,
         now: Callable[[], float] = time.monotonic,
+        workers: Iterable[str] = ("",),
     ) -> None:
         self._now = now
         self._stuck_after_s = stuck_after_s
         self._fresh_s = PATIENT_INTERVALS * interval_s + stuck_after_s
-        self._moved_at = now()
-        self._doing = ""
+        self._moved: dict[str, tuple[float, str]] = dict.fromkeys(workers, (now(), ""))
         self._succeeded: dict[str, float | None] = dict.fromkeys(books)
 
-    def moves(self, doing: str = "") -> None:
-        """The worker is here, and does this next."""
-        self._moved_at, self._doing = self._now(), doing
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """Their names: the accounts that they work for."""
+        return tuple(self._moved)
+
+    def moves(self, doing: str = "", worker: str = "") -> None:
+        """A worker is here, and does this next."""
+        self._moved[worker] = (self._now(), doing)
 
     def succeeded(self, book: str) -> None:
         """A tick of `book` succeeded."""
         self._succeeded[book] = self._now()
 
-    def still_s(self) -> float:
-        """Seconds since the worker moved."""
-        return self._now() - self._moved_at
+    def stuck_worker(self, worker: str) -> str:
+        """Why a worker is not alive, with the book that it is at; "" where it is."""
+        at, doing = self._moved[worker]
+        still = self._now() - at
+        if still <= self._stuck_after_s:
+            return ""
+        whose = f" of {worker}" if worker else ""
+        what = f"the tick of {doing}" if doing else f"the scheduler{whose}"
+        return f"{what} has not moved for {still:.0f} s, the limit is {self._stuck_after_s} s"
 
     def stuck(self) -> str:
         """Why the run is not alive; "" where it is."""
-        still = self.still_s()
-        if still <= self._stuck_after_s:
-            return ""
-        what = f"the tick of {self._doing}" if self._doing else "the scheduler"
-        return f"{what} has not moved for {still:.0f} s, the limit is {self._stuck_after_s} s"
+        return "; ".join(why for worker in self._moved if (why := self.stuck_worker(worker)))
 
     def unready(self) -> str:
         """Why the run is not ready; "" where it is."""
@@ -73,7 +83,7 @@ class Watchdog:
         self._pulse = pulse
         self._notify = notify
         self._look_every_s = look_every_s
-        self._was_stuck = False
+        self._stuck: set[str] = set()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="watchdog", daemon=True)
         self._thread.start()
@@ -88,14 +98,20 @@ class Watchdog:
             self._look()
 
     def _look(self) -> None:
-        stuck = self._pulse.stuck()
-        if not stuck:
+        for worker in self._pulse.workers:
+            self._look_at(worker)
+        if not self._pulse.stuck():
             tell_systemd(ALIVE)
+
+    def _look_at(self, worker: str) -> None:
+        stuck = self._pulse.stuck_worker(worker)
         if stuck:
-            self._notify(Event(Kind.TICK_STUCK, stuck))
-            if not self._was_stuck:
+            self._notify(Event(Kind.TICK_STUCK, stuck, about=worker))
+            if worker not in self._stuck:
                 log.error("stuck", why=stuck)
-        elif self._was_stuck:
-            self._notify(Event(Kind.TICK_STUCK, "the run moves again", over=True))
-            log.warning("not stuck any more")
-        self._was_stuck = bool(stuck)
+            self._stuck.add(worker)
+        elif worker in self._stuck:
+            whose = f"the worker of {worker}" if worker else "the run"
+            self._notify(Event(Kind.TICK_STUCK, f"{whose} moves again", about=worker, over=True))
+            log.warning("not stuck any more", worker=worker)
+            self._stuck.discard(worker)

@@ -11,7 +11,7 @@ from bot.chain.contracts import contract
 from bot.core.model import Holding, SourceState
 from bot.errors import DataError
 from bot.options.tokens import Follower, Rate, ask, checked_decimals, factor_of, in_underlying
-from bot.ports import Call, Reader
+from bot.ports import Balance, Call, Reader
 
 NATIVE_DECIMALS = 18
 
@@ -31,14 +31,14 @@ class HoldingsSource:
     """Reads balances: in one round, in two where there are shares."""
 
     def __init__(
-        self, name: str, chain: str, owners: tuple[str, ...], held: tuple[Held, ...], multicall: str | None
+        self, name: str, chain: str, owners: tuple[str, ...], held: tuple[Held, ...], *, native: bool
     ) -> None:
-        """`multicall` says the owners' native coin, None where that doesn't count."""
+        """`native` says whether the owners' native coin counts."""
         self.name = name
         self.chain = chain
         self._owners = owners
         self._held = held
-        self._native = None if multicall is None else contract("multicall3", multicall)
+        self._native = native
         self._decimals: dict[str, int] = {}
 
     def contracts(self) -> dict[str, str]:
@@ -70,7 +70,7 @@ class HoldingsSource:
         }
         answers |= yield from ask(self._conversions(answers, totals))
         holdings = [self._holding(held, answers, totals) for held in self._held]
-        if self._native is not None:
+        if self._native:
             wei = sum(answers["native", owner] for owner in self._owners)
             native = Holding(
                 self.name,
@@ -80,11 +80,11 @@ class HoldingsSource:
             holdings.insert(0, native)
         return SourceState(name=self.name, positions=(), holdings=tuple(holdings))
 
-    def _first_calls(self) -> dict[tuple[Any, ...], Call]:
-        calls: dict[tuple[Any, ...], Call] = {}
-        if self._native is not None:
+    def _first_calls(self) -> dict[tuple[Any, ...], Call | Balance]:
+        calls: dict[tuple[Any, ...], Call | Balance] = {}
+        if self._native:
             for owner in self._owners:
-                calls["native", owner] = self._native.call("getEthBalance", owner)
+                calls["native", owner] = Balance(owner)
         for held in self._held:
             token = held.follower.token
             for owner in self._owners:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 from bot.chain.contracts import contract
 from bot.core.units import EXACT, from_raw
 from bot.errors import DataError
-from bot.ports import Call
+from bot.ports import Balance, Call
 
 K = TypeVar("K", bound=Hashable)
 
@@ -42,7 +42,7 @@ class Follower:
     follows: Decimal | Rate
 
 
-def ask(calls: Mapping[K, Call]) -> Generator[list[Call], list[Any], dict[K, Any]]:
+def ask(calls: Mapping[K, Call | Balance]) -> Generator[list[Call | Balance], list[Any], dict[K, Any]]:
     """One round of calls, answered under the names that they were asked by. No round where there is none."""
     if not calls:
         return {}

@@ -5,8 +5,9 @@ A form is taken from an unlocked session alone, from our own page, with the sess
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 import structlog
 from fastapi import FastAPI, Request
@@ -81,7 +82,7 @@ def add_actions(app: FastAPI, site: Site, pages: Pages, sessions: Sessions) -> N
             log.warning("a wrong token was given", client=request.client.host if request.client else "")
             await asyncio.sleep(WRONG_TOKEN_S)
             return await run_in_threadpool(_unlock_again, request, "This is not the token.", 403)
-        answer = RedirectResponse(inside(form.get("next", "/")), status_code=303)
+        answer = RedirectResponse(inside(form.get("next", "/"), site.chains()), status_code=303)
         give_session(answer, request, session)
         return answer
 
@@ -99,20 +100,31 @@ def add_actions(app: FastAPI, site: Site, pages: Pages, sessions: Sessions) -> N
 
     @app.get("/control")
     def control_page(request: Request) -> Response:
-        account = site.account()
-        return pages.page(request, "control", actions=ACTIONS, state=account)
+        return pages.page(request, "control", actions=ACTIONS, accounts=site.accounts())
 
     @app.get("/control/{name}")
-    def confirm_page(request: Request, name: str) -> Response:
+    def confirm_page(request: Request, name: str, chain: str = "") -> Response:
         action = action_of(name)
+        if chain and chain not in site.chains():
+            raise HTTPException(404)
         if not sessions.is_unlocked(request.cookies.get(COOKIE, "")):
-            return pages.page(request, "unlock", problem="", next=f"/control/{name}")
-        return _ask(request, name, action)
+            on = f"?chain={quote(chain)}" if chain else ""
+            return pages.page(request, "unlock", problem="", next=f"/control/{name}{on}")
+        return _ask(request, name, action, chain)
 
-    def _ask(request: Request, name: str, action: Action, problem: str = "", status: int = 200) -> Response:
-        state = site.account()
+    def _ask(
+        request: Request, name: str, action: Action, chain: str, problem: str = "", status: int = 200
+    ) -> Response:
+        states = [state for state in site.accounts() if chain in ("", state.account.chain)]
         return pages.page(
-            request, "confirm", status=status, which=name, action=action, state=state, problem=problem
+            request,
+            "confirm",
+            status=status,
+            which=name,
+            action=action,
+            states=states,
+            chain=chain,
+            problem=problem,
         )
 
     @app.post("/control/{name}")
@@ -124,12 +136,13 @@ def add_actions(app: FastAPI, site: Site, pages: Pages, sessions: Sessions) -> N
         if refused:
             raise HTTPException(403, refused)
         why = " ".join(form.get("why", "").split())[:LONGEST_REASON]
+        chain = form.get("chain", "")
         if action.needs_reason and not why:
             problem = "Say why: whoever finds it so will want to know."
-            return await run_in_threadpool(_ask, request, name, action, problem, 422)
+            return await run_in_threadpool(_ask, request, name, action, chain, problem, 422)
         said = f"{why or 'resumed by the operator'}, {FROM_HERE}"
-        await run_in_threadpool(site.change_mode, action.mode, said)
-        log.info("mode changed", mode=action.mode.value, why=said)
+        await run_in_threadpool(site.change_mode, action.mode, said, chain)
+        log.info("mode changed", mode=action.mode.value, chain=chain or "all", why=said)
         return RedirectResponse("/control", status_code=303)
 
 
@@ -140,10 +153,11 @@ def action_of(name: str) -> Action:
     return ACTIONS[name]
 
 
-def inside(path: str) -> str:
+def inside(path: str, chains: Sequence[str] = ()) -> str:
     """A path of ours to go on to; anything else goes home, for it may lead elsewhere."""
-    names = {f"/control/{name}" for name in ACTIONS} | {"/control"}
-    return path if path in names else "/"
+    names = {f"/control/{name}" for name in ACTIONS}
+    on_one = {f"{name}?chain={quote(chain)}" for name in names for chain in chains}
+    return path if path in names | on_one | {"/control"} else "/"
 
 
 async def form_of(request: Request) -> dict[str, str]:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from bot.config import Config
 from bot.config.books import BookConfig
+from bot.core.accounts import account_id
 from bot.core.decision import Decided
 from bot.ledger.browse import State, expected_position, state_of
 from bot.ledger.history import RecordedTick
@@ -67,7 +68,8 @@ def signs(db: Connection, config: Config, tick: RecordedTick | None, now: float)
         note = f"a tick every {config.interval_s} s"
         yield Sign("Last tick", f"{words.age(old)} ago", "bad" if late else "good", note)
     venue = snapshot.venue
-    yield position_sign(db, tick)
+    if (book := next((each for each in config.books if each.name == snapshot.book), None)) is not None:
+        yield position_sign(db, tick, config.chains[book.venue.chain].chain_id)
     open_order = snapshot.open_order
     yield Sign("Order without an outcome", open_order or "none", "warn" if open_order else "good")
     if venue.privileges is not None:
@@ -76,8 +78,8 @@ def signs(db: Connection, config: Config, tick: RecordedTick | None, now: float)
         yield Sign("The key may", value, tone, venue.privileges.in_words())
 
 
-def position_sign(db: Connection, tick: RecordedTick) -> Sign:
-    """The position that a tick saw against the one that the ledger's fills make."""
+def position_sign(db: Connection, tick: RecordedTick, chain_id: int) -> Sign:
+    """The position that a tick saw against the one that the ledger's fills make. `chain_id` is the venue's chain's."""
     snapshot = tick.decided.snapshot
     venue = snapshot.venue
     if snapshot.paper:
@@ -87,7 +89,7 @@ def position_sign(db: Connection, tick: RecordedTick) -> Sign:
     signer = venue.privileges.key if venue.privileges else venue.account
     expected = None
     for account in dict.fromkeys((venue.account, signer)):
-        found = expected_position(db, account, venue.position.market, tick.id)
+        found = expected_position(db, account_id(chain_id, account), venue.position.market, tick.id)
         expected = found if expected is None else expected
     if expected is None:
         return Sign("Position", "not compared yet", "warn", "The first live order compares it.")
@@ -109,6 +111,9 @@ def feeds(decided: Decided, book: BookConfig | None) -> Iterator[Sign]:
         yield aged(
             f"{block.chain}, block {block.number:,}", old, None if limits is None else limits.max_block_age_s
         )
+    if len(snapshot.blocks) > 1:
+        most = None if limits is None else limits.max_block_skew_s
+        yield between("between the chains' blocks", snapshot.skew_s, most)
     yield aged(
         f"vols: {snapshot.vols.name}",
         snapshot.at - snapshot.vols.at,
@@ -134,6 +139,14 @@ def aged(name: str, old: int, most: int | None) -> Sign:
         return Sign(name, f"{words.age(old)} old", "")
     tone = "bad" if old > most else "good"
     return Sign(name, f"{words.age(old)} old", tone, f"not traded on beyond {words.age(most)}")
+
+
+def between(name: str, seconds: int, most: int | None) -> Sign:
+    """A time between two things against the most that is traded on."""
+    if most is None:
+        return Sign(name, words.age(seconds), "")
+    tone = "bad" if seconds > most else "good"
+    return Sign(name, words.age(seconds), tone, f"not traded on beyond {words.age(most)}")
 
 
 def providers(config: Config) -> Iterator[Sign]:

@@ -88,6 +88,7 @@ class Pages:
             pages=PAGES,
             version=__version__,
             tone_of=tone_of,
+            account_words=site.account_words,
             margin_tone=margin_tone,
             meant=meant,
             trading=site.config.mode,

@@ -12,12 +12,14 @@ from sqlalchemy.exc import DatabaseError
 
 from bot.config import Config
 from bot.config.books import BookConfig
+from bot.core.accounts import address_of, chain_id_of
 from bot.core.model import Mode
 from bot.errors import ConfigError
 from bot.ledger import open_ledger
 from bot.ledger.browse import AccountMode, Newest, accounts_of, books_of, newest, worst_first
 from bot.ledger.history import History, RecordedTick
 from bot.ledger.readonly import NoLedger, open_readonly, unreadable
+from bot.web.words import short
 
 
 @dataclass(slots=True)
@@ -113,19 +115,38 @@ class Site:
         """A book's configuration, None for one that only the ledger knows."""
         return next((book for book in self.config.books if book.name == name), None)
 
+    def chains(self) -> tuple[str, ...]:
+        """The chains that the configured books trade on."""
+        return tuple(dict.fromkeys(book.venue.chain for book in self.config.books))
+
+    def accounts(self) -> tuple[AccountMode, ...]:
+        """Every account with its mode; none before the first run."""
+        with self.reader.open() as db:
+            return accounts_of(db, self.chains())
+
     def account(self) -> AccountMode | None:
         """The account with its mode; of several the one that may do least. None before the first run."""
-        with self.reader.open() as db:
-            return worst_first(accounts_of(db))
+        return worst_first(self.accounts())
+
+    def account_words(self, account: str) -> str:
+        """An account's id in short, with the name of its chain."""
+        names = {chain.chain_id: name for name, chain in self.config.chains.items()}
+        chain_id = chain_id_of(account)
+        where = names.get(chain_id, f"chain {chain_id}") if chain_id is not None else "an unknown chain"
+        return f"{short(address_of(account))} on {where}"
 
     def time_of(self, at: int | None) -> float:
         """Now, by the clock that ticks are stamped with; on a chain's own clock that is the newest tick's time."""
         return float(at) if at is not None and self.config.clock == "chain" else self.now()
 
-    def change_mode(self, mode: Mode, why: str) -> None:
-        """Writes a mode for the ledger's accounts, as `vaultkeel halt` does. ConfigError where none has run yet."""
-        with self.reader.open() as db:
-            accounts = [state.account for state in accounts_of(db)]
+    def change_mode(self, mode: Mode, why: str, chain: str = "") -> None:
+        """Writes a mode for every account, or for that of one chain, as `vaultkeel halt` does.
+
+        ConfigError where none has run yet, or no book trades on the chain.
+        """
+        accounts = [state.account.id for state in self.accounts() if chain in ("", state.account.chain)]
+        if chain and chain not in self.chains():
+            raise ConfigError(f"No book trades on a chain called {chain[:40]!r}.")
         if not accounts:
             raise ConfigError("The ledger belongs to no account yet: run `vaultkeel once` first.")
         ledger = open_ledger(self.reader.path)

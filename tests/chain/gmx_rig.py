@@ -183,7 +183,7 @@ class GmxRig:
         assert len(waiting) <= 1, "two orders wait on the venue"
         keys = [t.key for t in self.traded()]
         assert len(keys) == len(set(keys)), "an order was executed twice"
-        ours = app.ledger.open_intents(self.world.accounts.hedger)
+        ours = app.ledger.open_intents(app.account)
         trades = [o for o in ours if o.intent.kind is IntentKind.TRADE]
         assert len(trades) <= 1, "two trades are open in the ledger"
         assert all(o.attempts for o in ours), "an open intent was never signed"
@@ -192,7 +192,7 @@ class GmxRig:
         """With nothing open: the ledger's position is the chain's, and its fills are the chain's executed orders."""
         app = self.app or self.start()
         market = self.gmx.market
-        assert app.ledger.live_position(self.world.accounts.hedger, market) == self.position()
+        assert app.ledger.live_position(app.account, market) == self.position()
         fills = [fill.size for fill, _ in app.ledger.fills("eth")]
         own = [t.size for t in self.traded() if t.kind in (2, 4)]
         for size in fills:
@@ -203,7 +203,7 @@ class GmxRig:
     def adopted(self) -> bool:
         """Whether the ledger took over a change from outside."""
         app = self.app or self.start()
-        baseline = app.ledger.baseline(self.world.accounts.hedger, self.gmx.market)
+        baseline = app.ledger.baseline(app.account, self.gmx.market)
         return baseline is not None and baseline.why != "the first reconciliation"
 
     def fills(self) -> list[Decimal]:

@@ -43,8 +43,8 @@ WITHOUT_ARTIFACT = {
     "multicall3": {
         "aggregate3": "0x82ad56cb",
         "getEthBalance": "0x4d2301cc",
-        "getCurrentBlockTimestamp": "0x0f28c97d",
         "getBlockNumber": "0x42cbb15c",
+        "getCurrentBlockTimestamp": "0x0f28c97d",
     }
 }
 """Multicall3 comes as bytecode alone: the selectors in it are what there is to compare with."""

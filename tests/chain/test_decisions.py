@@ -125,19 +125,19 @@ def test_a_run_wakes_on_the_price_with_one_request_per_look(
         with opened(config, trades=True) as app:
             settled(app)
             runner = Runner(app.desk, 3600, 0.01)
-            runner.visit()
+            runner.visit(runner.accounts[0])
             assert runner.ticks == 1
             wake = app.desk.assess(app.desk.books[0]).wake
             assert wake.up is not None
             before = len(proxy.bodies)
             for _ in range(5):
                 time.sleep(0.02)
-                runner.visit()
+                runner.visit(runner.accounts[0])
             assert (runner.ticks, len(proxy.bodies) - before) == (1, 5)
             market.set_price(wake.up * Decimal("1.001"))
             market.arbitrage()
             time.sleep(0.02)
-            runner.visit()
+            runner.visit(runner.accounts[0])
             assert runner.ticks == 2
             newest = app.ledger.history.tick(app.ledger.history.newest("eth")).decided
             assert isinstance(newest.decision, Rebalance)

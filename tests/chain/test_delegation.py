@@ -14,6 +14,7 @@ from bot.chain.client import Client, RevertError
 from bot.chain.contracts import contract
 from bot.chain.reads import drive
 from bot.config import load_config
+from bot.core.accounts import address_of
 from bot.core.model import Hold, Intent, IntentKind, Mode, OutcomeState, Rebalance, VenueState
 from bot.desk import Tick
 from bot.errors import ConfigError, DataError, Halt, OrderRejected, VaultkeelError
@@ -150,10 +151,10 @@ class TestTrading:
             assert abs(again.record.exposure.net) < 0.01
             found, _ = app.desk.compare(app.desk.books[0])
         assert found.agrees
-        assert (found.account, found.holder) == (delegated.key, delegated.trader)
+        assert (address_of(found.account), found.holder) == (delegated.key, delegated.trader)
         ledger = load_config(config).ledger
-        assert rows(ledger, "SELECT DISTINCT account FROM intents") == [(delegated.key,)]
-        assert rows(ledger, "SELECT DISTINCT account FROM nonces") == [(delegated.key,)]
+        assert rows(ledger, "SELECT DISTINCT account FROM intents") == [(found.account,)]
+        assert rows(ledger, "SELECT DISTINCT account FROM nonces") == [(found.account,)]
 
     @pytest.mark.parametrize("held", ["12.345", "-12.345", "0.001", "-59.999"])
     def test_a_close_is_an_order_the_other_way_that_leaves_exactly_nothing(
@@ -171,7 +172,7 @@ class TestTrading:
         assert delegated.position() == 0
         assert delegated.state().position.entry_notional == 0
         with pytest.raises(StopIteration) as stop:
-            next(delegated.venue().outcome(intent, receipt))
+            next(delegated.venue().outcome(intent, receipt, state))
         assert stop.value.value.state is OutcomeState.FILLED
         assert stop.value.value.fill.size == -Decimal(held)
 

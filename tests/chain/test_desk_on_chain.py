@@ -369,7 +369,7 @@ class TestOrdersInFlight:
         [
             (
                 "no gas money",
-                r"0x\w{40} holds 0\.00000\d+ of the native coin, an order may cost 0\.00\d+ of it",
+                r"0x\w{40} on localnet holds 0\.00000\d+ of the native coin, an order may cost 0\.00\d+ of it",
             ),
             ("dear gas", r"gas costs 5\d\.\d+ gwei, max_fee_gwei and max_gas_usd allow 1\d\.\d+"),
         ],

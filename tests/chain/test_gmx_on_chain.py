@@ -187,7 +187,7 @@ class TestOutside:
         assert rig.adopted()
         assert abs(rig.position() - 5) < NEAR
         assert rig.app is not None
-        assert rig.app.ledger.live_position(rig.world.accounts.hedger, rig.gmx.market) == rig.position()
+        assert rig.app.ledger.live_position(rig.app.account, rig.gmx.market) == rig.position()
 
     def test_an_auto_deleveraging_is_adopted_and_hedged_again(self, rig: GmxRig) -> None:
         rig.aim("5")
@@ -201,7 +201,7 @@ class TestOutside:
     def test_an_order_that_somebody_else_placed_halts(self, rig: GmxRig) -> None:
         waits(rig)
         assert rig.app is not None
-        (order,) = rig.app.ledger.open_intents(rig.world.accounts.hedger)
+        (order,) = rig.app.ledger.open_intents(rig.app.account)
         rig.app.ledger.bury(order.intent.key, "a person", 0)
         with pytest.raises(Halt, match="waiting order"):
             rig.tick()
@@ -245,7 +245,7 @@ def test_what_waits_is_an_interval_in_the_exposure(rig: GmxRig) -> None:
     assert flight.below == 0.0
     assert flight.above == pytest.approx(5.0, abs=0.6)
     assert rig.app is not None
-    (order,) = rig.app.ledger.open_intents(rig.world.accounts.hedger)
+    (order,) = rig.app.ledger.open_intents(rig.app.account)
     assert order.intent.kind is IntentKind.TRADE
 
 

@@ -8,7 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from eth_abi.abi import encode
+from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError
 from eth_account import Account
 from eth_utils.crypto import keccak
 
@@ -16,8 +17,10 @@ from bot.book import Book, ChainAccess
 from bot.chain.client import Client
 from bot.chain.contracts import contract
 from bot.chain.mandate import Mandate
+from bot.chain.pinned import Stamp
 from bot.chain.sender import FeeRules, Sender
 from bot.chain.signer import LocalSigner
+from bot.core.accounts import account_id
 from bot.core.decision import Decided, Rules, decide
 from bot.core.events import Event
 from bot.core.exposure import measure
@@ -68,6 +71,8 @@ WEEK = 7 * 86_400
 KEY = "0x" + "42" * 32
 SIGNER = LocalSigner(Account.from_key(KEY))
 ACCOUNT = SIGNER.address
+ACCOUNT_ID = account_id(CHAIN_ID, ACCOUNT)
+"""Our account as the ledger keeps it."""
 
 
 def address(number: int) -> str:
@@ -261,7 +266,7 @@ def intent(key: str = "intent-1", size: str = "5", **changes: Any) -> Intent:
     values: dict[str, Any] = {
         "key": key,
         "book": "eth",
-        "account": ACCOUNT,
+        "account": ACCOUNT_ID,
         "market": CURIE.base_token,
         "kind": IntentKind.TRADE,
         "size": Decimal(size),
@@ -283,7 +288,7 @@ def attempt(intent_key: str = "intent-1", nonce: int = 0, **changes: Any) -> Att
     values: dict[str, Any] = {
         "hash": transaction.hash,
         "intent_key": intent_key,
-        "account": ACCOUNT,
+        "account": ACCOUNT_ID,
         "nonce": nonce,
         "raw": transaction.raw,
         "purpose": "order",
@@ -372,9 +377,23 @@ class FakeClient(Client):
     def instance(self) -> str:
         return self.instance_id
 
-    def call_at(self, block_hash: str, to: str, data: bytes, gas: int) -> bytes:
-        self.calls.append((block_hash, to, data))
-        return self.call_answers.pop(0)
+    def call_at(
+        self,
+        block: BlockRef,
+        to: str,
+        data: bytes,
+        gas: int,
+        stamp_of: Callable[[bytes], Stamp] | None = None,
+    ) -> bytes:
+        """A scripted answer of Multicall3, behind what every round asks of the block."""
+        self.calls.append((block.hash, to, data))
+        answer = self.call_answers.pop(0)
+        try:
+            (rows,) = decode(["(bool,bytes)[]"], answer)
+        except DecodingError:
+            return answer
+        here = [(True, encode(["uint256"], [figure])) for figure in (block.number, block.timestamp)]
+        return encode(["(bool,bytes)[]"], [[*here, *rows]])
 
     def preflight(self, account: str, call: TxCall) -> bytes:
         self.preflights.append(call)
@@ -559,7 +578,7 @@ class Rig:
     def mines(self, raw: bytes, share: str = "1", *, succeeded: bool = True) -> None:
         """Mines sent bytes in the head block; of the order's size `share` is traded."""
         tx_hash = "0x" + keccak(raw).hex()
-        (order,) = self.ledger.open_intents(ACCOUNT)
+        (order,) = self.ledger.open_intents(ACCOUNT_ID)
         size = order.intent.size * Decimal(share)
         logs = (position_changed(size),) if succeeded else ()
         if succeeded:

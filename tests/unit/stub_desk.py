@@ -3,7 +3,8 @@
 Importing takes longer than any of the runs, so this process imports once and forks for each. A line of standard input
 asks for a run: the file that it writes to, whether a signal comes EARLY (before the scheduler has started), the
 interval in seconds, and one word per book, which says what its ticks do: words joined by "+" are taken tick by tick,
-the last one for ever. It is answered with the run's process id and then with its exit code.
+the last one for ever. "2/word" is of a book that trades on chain 2, all others trade on chain 1. It is
+answered with the run's process id and then with its exit code.
 """
 
 import os
@@ -18,6 +19,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 import bot.scheduler
 from bot import errors
+from bot.core.accounts import Account
 from bot.core.model import Wake
 from bot.log import set_up_logs
 
@@ -34,8 +36,13 @@ class StubDesk:
     """Ticks by script."""
 
     def __init__(self, scripts: list[str]) -> None:
-        self.scripts = [script.split("+") for script in scripts]
-        self.books = tuple(SimpleNamespace(name=str(i)) for i in range(len(scripts)))
+        placed = [script.split("/") if "/" in script else ["1", script] for script in scripts]
+        self.scripts = [words.split("+") for _, words in placed]
+        self.books = tuple(
+            SimpleNamespace(name=str(i), account=Account("0x0", int(chain), f"chain-{chain}"))
+            for i, (chain, _) in enumerate(placed)
+        )
+        self.accounts = tuple(dict.fromkeys(book.account for book in self.books))
         self.done = [0] * len(scripts)
 
     def tick(self, book: Any) -> Any:
@@ -45,6 +52,8 @@ class StubDesk:
         word = script[min(self.done[number], len(script) - 1)]
         self.done[number] += 1
         say("begin", number, word)
+        if word == "hang":
+            time.sleep(600)
         if word.startswith("slow"):
             time.sleep(SLOW_S)
             word = word.removeprefix("slow")

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from builders import (
     ACCOUNT,
+    ACCOUNT_ID,
     CHAIN,
     CHAIN_ID,
     CURIE,
@@ -249,7 +250,7 @@ class Chaos:
         self.executed.append(Executed(rig.clock.time, intent.book, notional, notional / 1000, gas))
 
     def order_of(self, tx_hash: str) -> OpenIntent:
-        for order in self.rig.ledger.open_intents(ACCOUNT):
+        for order in self.rig.ledger.open_intents(ACCOUNT_ID):
             if tx_hash in {attempt.hash for attempt in order.attempts}:
                 return order
         raise AssertionError(f"{tx_hash} was sent for no open order")

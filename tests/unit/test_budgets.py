@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from builders import (
-    ACCOUNT,
+    ACCOUNT_ID,
     NOW,
     Rig,
     block,
@@ -389,7 +389,7 @@ class TestDesk:
         tick = rig.tick()
         later(rig, 1)
         seen = rig.desk.assess(rig.book).snapshot
-        (order,) = rig.ledger.open_intents(ACCOUNT)
+        (order,) = rig.ledger.open_intents(ACCOUNT_ID)
         assert tick.intent_key == order.intent.key
         assert seen.spent.trades_hour == 1
         assert seen.spent.turnover_day_usd == order.intent.size * order.intent.price_bound
@@ -404,18 +404,18 @@ class TestDesk:
         rig.client.on_send = lambda raw: rig.mines(raw, "0.3")
         assert code(rig) == "REBALANCE"
         later(rig, 20)
-        assert rig.ledger.mode(ACCOUNT) is Mode.ACTIVE
+        assert rig.ledger.mode(ACCOUNT_ID) is Mode.ACTIVE
         assert rig.desk.assess(rig.book).mode is Mode.ACTIVE, "looking changes nothing"
         assert code(rig) == "TRADES_HOUR"
         why = "TRADES_HOUR: book eth: 1 orders in the last hour, the limit is 1"
-        assert rig.ledger.mode_and_why(ACCOUNT) == (mode, why)
+        assert rig.ledger.mode_and_why(ACCOUNT_ID) == (mode, why)
 
     def test_a_milder_mode_never_replaces_a_stricter_one(self, rig: Rig) -> None:
         rig.book = replace(rig.book, then={"HALTED": Mode.REDUCING, "STALE_BLOCK": Mode.REDUCING})
-        rig.ledger.set_mode(ACCOUNT, Mode.HALTED, "a person", NOW)
+        rig.ledger.set_mode(ACCOUNT_ID, Mode.HALTED, "a person", NOW)
         rig.clock.time += 500
         assert code(rig) == "STALE_BLOCK"
-        assert rig.ledger.mode_and_why(ACCOUNT) == (Mode.HALTED, "a person")
+        assert rig.ledger.mode_and_why(ACCOUNT_ID) == (Mode.HALTED, "a person")
 
     def test_calldata_that_means_another_order_is_never_signed(self, rig: Rig) -> None:
         honest = rig.curie.prepare
@@ -439,7 +439,7 @@ class TestDesk:
         assert tick.outcome is not None
         assert tick.outcome.reason.startswith("NATIVE_RESERVE: the signing account holds 1.0")
         assert (rig.signer.signed, rig.client.sent) == ([], [])
-        assert rig.ledger.mode(ACCOUNT) is Mode.HALTED
+        assert rig.ledger.mode(ACCOUNT_ID) is Mode.HALTED
 
     def test_the_native_coin_that_an_order_carries_counts_against_the_reserve(self, rig: Rig) -> None:
         """Its gas at worst is 0.00156 coins, and it carries 0.001."""
@@ -480,7 +480,7 @@ class TestChange:
         return rig.tick().record.snapshot
 
     def test_each_tick_records_what_the_book_won_or_lost_since_the_last(self, rig: Rig) -> None:
-        rig.ledger.set_mode(ACCOUNT, Mode.HALTED, "watch only", NOW)
+        rig.ledger.set_mode(ACCOUNT_ID, Mode.HALTED, "watch only", NOW)
         assert rig.tick().record.snapshot.change_usd is None
         up = self.see(rig, "2100")
         assert up.change_usd is not None
@@ -494,7 +494,7 @@ class TestChange:
         assert float(up.change_usd) == pytest.approx(explanation.attribution.total, abs=1e-6)
 
     def test_a_deposit_is_no_gain_and_a_withdrawal_no_loss(self, rig: Rig) -> None:
-        rig.ledger.set_mode(ACCOUNT, Mode.HALTED, "watch only", NOW)
+        rig.ledger.set_mode(ACCOUNT_ID, Mode.HALTED, "watch only", NOW)
         rig.tick()
         for moved in (D(50_000), D(-50_000)):
             margin = rig.curie.state.margin
@@ -513,8 +513,8 @@ class TestChange:
         rig.tick()
         seen = self.see(rig, "2100")
         assert seen.spent.loss_day_usd > 400
-        assert rig.ledger.mode(ACCOUNT) is Mode.HALTED
-        assert "USD lost in the last day, the limit is 400" in rig.ledger.mode_and_why(ACCOUNT)[1]
+        assert rig.ledger.mode(ACCOUNT_ID) is Mode.HALTED
+        assert "USD lost in the last day, the limit is 400" in rig.ledger.mode_and_why(ACCOUNT_ID)[1]
 
     def test_changing_from_paper_to_live_is_no_loss(self, rig: Rig) -> None:
         rig.tick()

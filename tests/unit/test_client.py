@@ -133,7 +133,7 @@ class TestReading:
     def test_a_block_that_a_reorg_removed_is_transient(self, error: dict[str, Any]) -> None:
         node, _ = client(always({"error": error}), tries=1)
         with pytest.raises(TransientError, match="the pinned block is no longer there"):
-            node.call_at(block().hash, address(1), b"", 10**6)
+            node.call_at(block(), address(1), b"", 10**6)
 
     def test_a_read_names_its_block_by_hash(self) -> None:
         seen: list[Any] = []
@@ -143,7 +143,7 @@ class TestReading:
             return {"result": "0x1234"}
 
         node, _ = client(answer)
-        assert node.call_at(block().hash, address(1), b"\x01", 10**6) == b"\x12\x34"
+        assert node.call_at(block(), address(1), b"\x01", 10**6) == b"\x12\x34"
         assert seen[0][1] == {"blockHash": block().hash, "requireCanonical": True}
 
     @pytest.mark.parametrize("count", [0, 1])

@@ -1,6 +1,7 @@
 """The configuration: one clear line per mistake, and secrets that never show."""
 
 import copy
+import re
 import tomllib
 import traceback
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from builders import ACCOUNT, KEY, SIGNER
 from pydantic import ValidationError
 
 from bot.app import make_book
-from bot.app.chains import make_client
+from bot.app.chains import make_access, make_client
 from bot.app.parts import make_source
 from bot.app.rules import make_limits, order_bounds
 from bot.app.signers import make_signer
@@ -331,14 +332,26 @@ class TestTogether:
     def test_two_books_of_one_name_or_market_are_refused(self, write: Write, change: dict[str, str]) -> None:
         assert "two books share a name or a market of the venue" in mistake(self.doubled(write, **change))
 
-    def test_books_that_trade_on_several_chains_are_refused(self, write: Write) -> None:
+    def on_two_chains(self, write: Write, clock: str, other: str) -> Path:
         path = self.doubled(write, chain="other")
         text = path.read_text(encoding="utf-8")
+        text = f'clock = "{clock}"\n' + re.sub(r"^clock = .*\n", "", text, flags=re.MULTILINE)
         path.write_text(
-            text + '\n[chains.other]\nchain_id = 10\nrpc_urls = ["http://other"]\nquorum = 1\n',
-            encoding="utf-8",
+            f'{text}\n[chains.other]\nrpc_urls = ["http://other"]\nquorum = 1\n{other}\n', encoding="utf-8"
         )
-        assert "the books trade on several chains" in mistake(path)
+        return path
+
+    def test_books_may_trade_on_several_chains(self, write: Write) -> None:
+        config = load_config(self.on_two_chains(write, "system", "chain_id = 10"))
+        assert [book.venue.chain for book in config.books] == ["localnet", "other"]
+
+    def test_several_chains_are_told_apart_by_their_ids(self, write: Write) -> None:
+        path = self.on_two_chains(write, "system", "chain_id = 31337")
+        assert "the chains localnet and other have one chain_id, 31337" in mistake(path)
+
+    def test_one_chains_clock_is_not_the_time_of_several(self, write: Write) -> None:
+        path = self.on_two_chains(write, "chain", "chain_id = 10")
+        assert 'clock "chain" is one chain\'s' in mistake(path)
 
     def test_live_trading_needs_a_key(self, write: Write) -> None:
         watched = {"kind": "watch", "address": ADDRESS}
@@ -349,6 +362,37 @@ class TestTogether:
 
 
 FIRST, SECOND = f"https://first.invalid/{TOKEN}", "https://second.invalid"
+
+
+class TestPoorChains:
+    def chain(self, write: Write, **changes: Any) -> Any:
+        document = tomllib.loads(SHIPPED.read_text(encoding="utf-8"))["chains"]["localnet"] | changes
+        return write(("chains", "localnet"), document)
+
+    def test_a_chain_may_have_no_multicall_and_nodes_without_history(self, write: Write) -> None:
+        path = self.chain(write, multicall="", drift_blocks=3, max_log_blocks=1000, confirmations=2)
+        config = load_config(path)
+        client = make_client("localnet", config.chains["localnet"])
+        assert make_access(client, config.chains["localnet"]).multicall is None
+        rules = client._rules
+        assert (rules.drift_blocks, rules.max_log_blocks, rules.parent_numbers) == (3, 1000, False)
+
+    def test_drift_shorter_than_the_confirmations_is_refused(self, write: Write) -> None:
+        path = self.chain(write, drift_blocks=2, confirmations=3)
+        assert "drift_blocks 2 is below confirmations 3" in mistake(path)
+
+    @pytest.mark.parametrize(
+        ("chain_id", "given", "expected"),
+        [(42161, {}, True), (10, {}, False), (10, {"parent_numbers": True}, True)],
+    )
+    def test_arbitrums_own_chains_are_known(
+        self, write: Write, chain_id: int, given: dict[str, bool], expected: bool
+    ) -> None:
+        path = self.chain(write, chain_id=chain_id, **given)
+        assert load_config(path).chains["localnet"].contracts_see_parent is expected
+        if expected:
+            told = mistake(self.chain(write, chain_id=chain_id, drift_blocks=3, **given))
+            assert "counted by the number that contracts see" in told
 
 
 class TestProviders:

@@ -218,10 +218,10 @@ class TestConfiguration:
         venue = make_curie(config.books[0].venue, ACCOUNT)
         assert (venue.account, venue.trader) == (ACCOUNT, TRADER)
         signer = signer_from_key(KEY)
-        assert bound_account(config, signer) == f"{ACCOUNT} for {TRADER}"
+        assert bound_account(config, signer, "localnet") == f"{ACCOUNT} for {TRADER}"
         for name in ("trader", "delegate_approval"):
             del document["books"][0]["venue"][name]
-        assert bound_account(self.load(document, tmp_path), signer) == ACCOUNT
+        assert bound_account(self.load(document, tmp_path), signer, "localnet") == ACCOUNT
 
     @pytest.mark.parametrize("left_out", ["trader", "delegate_approval"])
     def test_one_half_of_a_delegation_is_refused(
@@ -235,7 +235,7 @@ class TestConfiguration:
         second = copy.deepcopy(document["books"][0]) | {"name": "second"}
         second["venue"] |= {"base_token": address(80), "trader": address(81)}
         document["books"].append(second)
-        with pytest.raises(ConfigError, match="the books trade for several accounts"):
+        with pytest.raises(ConfigError, match="the books of one chain trade for several accounts"):
             self.load(document, tmp_path)
 
     def test_a_signer_that_is_its_own_trader_is_refused(

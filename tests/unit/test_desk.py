@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import pytest
 from builders import (
-    ACCOUNT,
+    ACCOUNT_ID,
     CURIE,
     MULTICALL,
     NOW,
@@ -100,7 +100,7 @@ class TestTrading:
 
     def test_inside_the_band_nothing_is_asked_signed_or_sent(self, rig: Rig) -> None:
         rig.curie.traded(HEDGE)
-        rig.ledger.adopt(ACCOUNT, CURIE.base_token, HEDGE, 0, "there before", NOW)
+        rig.ledger.adopt(ACCOUNT_ID, CURIE.base_token, HEDGE, 0, "there before", NOW)
         tick = rig.tick()
         assert (code(tick), tick.outcome, tick.intent_key, tick.again_in_s) == (
             "INSIDE_BAND",
@@ -114,7 +114,7 @@ class TestTrading:
 
     def test_the_order_has_a_bound_and_a_deadline_from_the_snapshot(self, rig: Rig) -> None:
         tick = rig.tick()
-        (order,) = rig.ledger.open_intents(ACCOUNT)
+        (order,) = rig.ledger.open_intents(ACCOUNT_ID)
         quoted = 2002 + (HEDGE - 5) / 15 * 6
         bound = quoted * Decimal("1.005") * Decimal("1.001")
         assert order.intent.price_bound == pytest.approx(bound, abs=Decimal("0.000001"))
@@ -177,7 +177,7 @@ class TestRefusals:
         assert tick.outcome.state is OutcomeState.DEAD
         assert "CH_NEFCI (not enough free collateral for the initial margin)" in tick.outcome.reason
         assert (rig.signer.signed, rig.client.sent, rig.attempts()) == ([], [], [])
-        assert rig.ledger.next_nonce(ACCOUNT) is None
+        assert rig.ledger.next_nonce(ACCOUNT_ID) is None
         assert "CH_NEFCI" in rig.ledger.orders("eth")[0]["reason"]
 
     def test_what_the_mandate_refuses_is_dead_and_nothing_is_signed(self, rig: Rig) -> None:
@@ -262,7 +262,7 @@ class TestDoubt:
         assert code(tick) == "ORDER_OPEN"
         assert tick.record.snapshot.in_flight == 0, "it is not of this market"
         assert rig.outcomes() == []
-        assert len(rig.ledger.open_intents(ACCOUNT)) == 1
+        assert len(rig.ledger.open_intents(ACCOUNT_ID)) == 1
 
     def test_a_receipt_below_the_confirmation_depth_is_waited_for(self, rig: Rig) -> None:
         rig.confirmations = 2
@@ -376,9 +376,9 @@ class TestHalts:
         rig.clock.time += LOST_AFTER_S
         with pytest.raises(Halt, match="nonce 0"):
             rig.tick()
-        assert rig.ledger.mode(ACCOUNT) is Mode.HALTED
+        assert rig.ledger.mode(ACCOUNT_ID) is Mode.HALTED
         rig.restart()
-        mode, why = rig.ledger.mode_and_why(ACCOUNT)
+        mode, why = rig.ledger.mode_and_why(ACCOUNT_ID)
         assert mode is Mode.HALTED
         assert "nonce 0 of" in why
         assert rig.outcomes() == ["PENDING"], "it may be the foreign one that reorgs away"
@@ -392,7 +392,7 @@ class TestHalts:
         rig.next_block()
         with pytest.raises(Halt, match="another program holds this key"):
             rig.tick()
-        assert rig.ledger.mode(ACCOUNT) is Mode.HALTED
+        assert rig.ledger.mode(ACCOUNT_ID) is Mode.HALTED
         assert len(rig.signer.signed) == 1
         rig.next_block()
         tick = rig.tick()
@@ -402,7 +402,7 @@ class TestHalts:
     def test_a_halted_account_watches_its_open_order_and_sends_nothing(self, rig: Rig) -> None:
         rig.client.on_send = raising(LATE)
         rig.tick()
-        rig.ledger.set_mode(ACCOUNT, Mode.HALTED, "the operator", NOW)
+        rig.ledger.set_mode(ACCOUNT_ID, Mode.HALTED, "the operator", NOW)
         rig.client.on_send = lambda raw: None
         rig.source.state = MUCH_MORE
         for _ in range(2):
@@ -417,14 +417,14 @@ class TestHalts:
         rig.client.on_send = raising(LATE)
         rig.tick()
         for mode in (Mode.HALTED, Mode.ACTIVE):
-            rig.ledger.set_mode(ACCOUNT, mode, "the operator", NOW)
+            rig.ledger.set_mode(ACCOUNT_ID, mode, "the operator", NOW)
             rig.next_block()
             rig.tick()
         assert len(rig.client.sent) == 2
         assert len(set(rig.client.sent)) == 1
 
     def test_reduce_only_refuses_to_open_a_position(self, rig: Rig) -> None:
-        rig.ledger.set_mode(ACCOUNT, Mode.REDUCING, "careful", NOW)
+        rig.ledger.set_mode(ACCOUNT_ID, Mode.REDUCING, "careful", NOW)
         assert code(rig.tick()) == "REDUCING"
         assert rig.client.sent == []
 
@@ -439,7 +439,7 @@ class TestNodes:
         with pytest.raises(TransientError, match="the node lags"):
             rig.tick()
         assert len(rig.signer.signed) == 1
-        assert rig.ledger.mode(ACCOUNT) is Mode.ACTIVE
+        assert rig.ledger.mode(ACCOUNT_ID) is Mode.ACTIVE
         rig.client.mined_nonce = rig.client.pending_nonce = 1
         rig.next_block()
         assert state(rig.tick()) is OutcomeState.FILLED
@@ -516,7 +516,7 @@ class TestFirstTick:
             assert str(error.value) == why
         assert len(rig.client.sent) == sent
         assert rig.outcomes() == ["PENDING"] * open_order
-        assert rig.ledger.mode(ACCOUNT) is Mode.ACTIVE
+        assert rig.ledger.mode(ACCOUNT_ID) is Mode.ACTIVE
 
     def test_the_addresses_of_every_book_are_checked(self, rig: Rig) -> None:
         """A second book on a chain that the first one has verified has contracts of its own."""
@@ -678,7 +678,7 @@ def test_no_sequence_of_fills_losses_and_reverts_overshoots(
     rig.source.state = source(option(str(size)))
     rig.curie = ScriptedCurie(venue_state(str(position)))
     rig.restart()
-    rig.ledger.adopt(ACCOUNT, CURIE.base_token, position, 0, "there before", NOW)
+    rig.ledger.adopt(ACCOUNT_ID, CURIE.base_token, position, 0, "there before", NOW)
     net = rig.desk.assess(rig.book).exposure.net
     for share in shares:
         match share:

@@ -186,7 +186,7 @@ def test_every_piece_of_configuration_that_is_shown_would_be_accepted(block: str
         assert read_declaration("declared", tmp_path / "declared.toml").options
         return
     if "sources" in piece.get("books", {}):  # such as tell neither vols nor a spot
-        whole["chains"]["mainnet"] = whole["chains"]["localnet"]
+        whole["chains"]["mainnet"] = whole["chains"]["localnet"] | {"chain_id": 1}
         feed = {"kind": "chainlink", "name": "link", "address": "0x" + "ab" * 20, "heartbeat_s": 60}
         whole["books"][0] |= {"vols": {"kind": "constant", "vol": "0.8"}, "feeds": [feed]}
     context = {"folder": tmp_path, "secrets": False}

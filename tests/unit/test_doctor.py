@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from builders import ACCOUNT, KEY, address, block, venue_state
+from builders import ACCOUNT, ACCOUNT_ID, KEY, address, block, venue_state
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -205,6 +205,9 @@ def test_metrics_for_other_computers_are_a_warning(patient: Patient) -> None:
     assert states(metrics(exposed)) == [State.WARN]
 
 
+OURS = {"localnet": ACCOUNT}
+
+
 class TestLedger:
     def config(self, path: Path) -> Any:
         return load_config(SHIPPED).model_copy(update={"ledger": path})
@@ -212,38 +215,39 @@ class TestLedger:
     def test_one_that_is_not_there_yet_is_made_by_the_first_run_and_not_by_the_doctor(
         self, tmp_path: Path
     ) -> None:
-        found = host_findings(self.config(tmp_path / "new.db"), ACCOUNT, ACCOUNT)
+        found = host_findings(self.config(tmp_path / "new.db"), ACCOUNT, OURS)
         assert found[0].state is State.PASS
         assert list(tmp_path.iterdir()) == []
-        found = host_findings(self.config(tmp_path / "missing" / "new.db"), ACCOUNT, ACCOUNT)
+        found = host_findings(self.config(tmp_path / "missing" / "new.db"), ACCOUNT, OURS)
         assert found[0].state is State.WARN
 
     @pytest.mark.parametrize(
         ("bind", "state"),
         [
             (("localnet", 31337, "", ACCOUNT), State.PASS),
+            (("localnet", 31337, "", None), State.PASS),
             (("localnet", 1, "", ACCOUNT), State.FAIL),
             (("localnet", 31337, "other", ACCOUNT), State.FAIL),
             (("localnet", 31337, "", address(5)), State.FAIL),
         ],
     )
     def test_one_of_another_chain_instance_or_account_fails(
-        self, bind: tuple[str, int, str, str], state: State, tmp_path: Path
+        self, bind: tuple[str, int, str, str | None], state: State, tmp_path: Path
     ) -> None:
         path = tmp_path / "vaultkeel.db"
         ledger = open_ledger(path)
         ledger.bind(*bind)
         ledger.close()
-        assert host_findings(self.config(path), ACCOUNT, ACCOUNT)[0].state is state
+        assert host_findings(self.config(path), ACCOUNT, OURS)[0].state is state
 
     def test_looking_writes_nothing_and_is_refused_writing(self, tmp_path: Path) -> None:
         path = tmp_path / "vaultkeel.db"
         open_ledger(path).close()
         before = path.read_bytes()
         looked = look_at(path)
-        assert looked.mode(ACCOUNT) is Mode.ACTIVE
+        assert looked.mode(ACCOUNT_ID) is Mode.ACTIVE
         with pytest.raises(Exception, match="readonly"):
-            looked.set_mode(ACCOUNT, Mode.HALTED, "x", 0)
+            looked.set_mode(ACCOUNT_ID, Mode.HALTED, "x", 0)
         looked.close()
         assert path.read_bytes() == before
         assert [one.name for one in tmp_path.iterdir()] == [path.name]

@@ -186,7 +186,7 @@ class Recorder(NoMonitor):
         self.events: list[Event] = []
         self.calls: list[str] = []
 
-    def beat(self) -> None:
+    def beat(self, account: Any) -> None:
         self.calls.append("beat")
 
     def began(self, book: Any) -> None:
@@ -206,7 +206,7 @@ class TestRunner:
     def run(self, desk: Any, times: int, recorder: Recorder) -> Runner:
         runner = Runner(desk, 0, 0, recorder)
         for _ in range(times):
-            runner.visit()
+            runner.visit(runner.accounts[0])
         return runner
 
     @pytest.fixture
@@ -242,9 +242,9 @@ class TestRunner:
         runner = Runner(desk, 0, 0, recorder)
         monkeypatch.setattr(desk, "tick", lambda _book: (_ for _ in ()).throw(TransientError("no answer")))
         for _ in range(ALERT_AFTER + 2):
-            runner.visit()
+            runner.visit(runner.accounts[0])
         monkeypatch.setattr(desk, "tick", right)
-        runner.visit()
+        runner.visit(runner.accounts[0])
         assert [event.over for event in recorder.events] == [False, False, False, True]
         assert {event.kind for event in recorder.events} == {Kind.NO_TICK_SUCCEEDS}
 
@@ -271,9 +271,9 @@ class TestRunner:
         runner = Runner(desk, 0, 0, recorder)
         monkeypatch.setattr(desk, "tick", wide)
         for _ in range(ALERT_AFTER + 1):
-            runner.visit()
+            runner.visit(runner.accounts[0])
         monkeypatch.setattr(desk, "tick", right)
-        runner.visit()
+        runner.visit(runner.accounts[0])
         doubts = [e for e in recorder.events if e.kind is Kind.DELTA_IN_DOUBT]
         assert [event.over for event in doubts] == [False, False, True]
 
@@ -282,4 +282,4 @@ def test_nobody_is_told_by_default() -> None:
     tell_nobody(Event(Kind.TEST, "x"))
     idle: Any = NoMonitor()
     for name in ("beat", "began", "done", "failed", "notify"):
-        getattr(idle, name)(*[None] * {"beat": 0, "began": 1, "notify": 1}.get(name, 2))
+        getattr(idle, name)(*[None] * {"beat": 1, "began": 1, "notify": 1}.get(name, 2))

@@ -14,7 +14,7 @@ from bot.options.holdings import Held, HoldingsSource
 from bot.options.tokens import Follower, Rate
 
 ONE, TWO = address(1), address(2)
-TOKEN, VAULT, ASSET, RATES, MULTI = (address(n) for n in range(11, 16))
+TOKEN, VAULT, ASSET, RATES = (address(n) for n in range(11, 15))
 E18 = 10**18
 PLAIN = Held(Follower("stETH", TOKEN, Decimal(1)))
 RATED = Held(Follower("wstETH", TOKEN, Rate(RATES, "getRate")))
@@ -22,7 +22,7 @@ SHARES = Held(Follower("vault", VAULT, Decimal("0.5")), ASSET)
 
 
 def held(*kinds: Held, native: bool = False, owners: tuple[str, ...] = (ONE, TWO)) -> HoldingsSource:
-    return HoldingsSource("held", CHAIN, owners, kinds, MULTI if native else None)
+    return HoldingsSource("held", CHAIN, owners, kinds, native=native)
 
 
 def sizes(source: HoldingsSource, *rounds: list[Any]) -> tuple[dict[str, Decimal], list[int]]:
@@ -88,7 +88,7 @@ def test_it_has_no_price_and_asks_for_none() -> None:
 
 
 def test_every_address_must_hold_code() -> None:
-    both = HoldingsSource("held", CHAIN, (ONE,), (RATED, SHARES), None)
+    both = HoldingsSource("held", CHAIN, (ONE,), (RATED, SHARES), native=False)
     assert both.contracts() == {
         "tokens.wstETH": TOKEN,
         "tokens.wstETH.rate": RATES,

@@ -1,6 +1,6 @@
 """Orders on Hyperliquid through the whole desk: real ledger, sender and mandate, a HyperCore that may say nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from builders import (
     ACCOUNT,
+    ACCOUNT_ID,
     CHAIN,
     CHAIN_ID,
     MULTICALL,
@@ -31,9 +32,10 @@ from test_hyperliquid_outcome import traded
 
 from bot.book import Book, ChainAccess
 from bot.chain.mandate import Mandate
+from bot.chain.pinned import Stamp
 from bot.chain.sender import Sender
 from bot.core.margin import MarginPolicy
-from bot.core.model import Hold, Mode, OutcomeState, Rebalance, Transfer
+from bot.core.model import BlockRef, Hold, Mode, OutcomeState, Rebalance, Transfer
 from bot.core.protection import Protection
 from bot.desk import Desk, Tick
 from bot.errors import Halt
@@ -54,7 +56,14 @@ class CoreClient(FakeClient):
         self.core = core
         self.preflight_answer, self.gas = b"", 48_000
 
-    def call_at(self, block_hash: str, to: str, data: bytes, gas: int) -> bytes:
+    def call_at(
+        self,
+        block: BlockRef,
+        to: str,
+        data: bytes,
+        gas: int,
+        stamp_of: Callable[[bytes], Stamp] | None = None,
+    ) -> bytes:
         self.core.block, self.core.now = self.block.number, self.block.timestamp
         known = self.core.answers()
         own = {"getBlockNumber": self.core.block, "getCurrentBlockTimestamp": self.core.now}
@@ -150,7 +159,7 @@ def test_an_order_waits_for_hypercore_and_is_filled_by_what_it_changed(rig: Hype
     rig.later(2)
     assert isinstance(rig.tick().record.decision, Hold)
     (order,) = rig.ledger.orders("eth")
-    assert (order["outcome"], rig.ledger.live_position(ACCOUNT, market_name(1))) == ("FILLED", size)
+    assert (order["outcome"], rig.ledger.live_position(ACCOUNT_ID, market_name(1))) == ("FILLED", size)
     assert len(rig.client.sent) == 1
 
 
@@ -214,7 +223,7 @@ def test_an_order_that_acts_after_it_was_given_up_halts_the_account(rig: HyperRi
     rig.later(1)
     with pytest.raises(Halt, match="HyperCore has no events"):
         rig.tick()
-    assert rig.ledger.mode(ACCOUNT) is Mode.HALTED
+    assert rig.ledger.mode(ACCOUNT_ID) is Mode.HALTED
 
 
 def test_a_liquidation_that_the_info_api_tells_is_taken_over(tmp_path: Path) -> None:
@@ -231,8 +240,8 @@ def test_a_liquidation_that_the_info_api_tells_is_taken_over(tmp_path: Path) -> 
     info.fills_ += (told_fill("-2", "1990", cloid=0, reason="liquidation", oid=9),)
     rig.later(30)
     rig.tick()
-    assert rig.ledger.mode(ACCOUNT) is Mode.ACTIVE
-    expected = rig.ledger.live_position(ACCOUNT, market_name(1))
+    assert rig.ledger.mode(ACCOUNT_ID) is Mode.ACTIVE
+    expected = rig.ledger.live_position(ACCOUNT_ID, market_name(1))
     assert expected == size - 2
     rig.ledger.close()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from builders import (
     ACCOUNT,
+    ACCOUNT_ID,
     CHAIN,
     CHAIN_ID,
     CURIE,
@@ -83,13 +84,13 @@ class TestOpening:
             "baselines",
             "epoch",
         }
-        assert rows(path, "SELECT value FROM meta WHERE name = 'schema_version'") == [("3",)]
+        assert rows(path, "SELECT value FROM meta WHERE name = 'schema_version'") == [("4",)]
 
     def test_what_was_written_is_there_when_it_is_opened_again(self, path: Path) -> None:
         with closing(open_ledger(path)) as first:
             tx_hash = attempted(first)
         with closing(open_ledger(path)) as second:
-            (order,) = second.open_intents(ACCOUNT)
+            (order,) = second.open_intents(ACCOUNT_ID)
         assert order.intent == intent()
         assert [(a.hash, a.raw, a.nonce, a.state) for a in order.attempts] == [
             (tx_hash, signed().raw, 0, "SIGNED")
@@ -112,15 +113,15 @@ class TestOpening:
     ) -> None:
         with closing(open_ledger(path)) as other:
             order = intended(ledger)
-            assert [o.intent for o in other.open_intents(ACCOUNT)] == [order]
+            assert [o.intent for o in other.open_intents(ACCOUNT_ID)] == [order]
             other.attempt(attempt(order.key, 4))
-            assert ledger.next_nonce(ACCOUNT) == 5
+            assert ledger.next_nonce(ACCOUNT_ID) == 5
             ledger.mined(receipt(signed(4).hash))
             ledger.resolve(order.key, FILLED, Decimal(0), NOW)
-            assert other.open_intents(ACCOUNT) == ()
+            assert other.open_intents(ACCOUNT_ID) == ()
             assert other.fills("eth") == [(fill("5"), False)]
-            other.set_mode(ACCOUNT, Mode.HALTED, "why", NOW)
-            assert ledger.mode(ACCOUNT) is Mode.HALTED
+            other.set_mode(ACCOUNT_ID, Mode.HALTED, "why", NOW)
+            assert ledger.mode(ACCOUNT_ID) is Mode.HALTED
 
     def test_another_schema_is_refused_and_left_as_it_was(self, path: Path) -> None:
         open_ledger(path).close()
@@ -128,7 +129,7 @@ class TestOpening:
             db.execute("UPDATE meta SET value = '7' WHERE name = 'schema_version'")
             db.execute("DROP TABLE fills")
             db.commit()
-        with pytest.raises(ConfigError, match="ledger: it was written with schema 7, this program reads 3"):
+        with pytest.raises(ConfigError, match="ledger: it was written with schema 7, this program reads 4"):
             open_ledger(path)
         assert rows(path, "SELECT name FROM sqlite_master WHERE name = 'fills'") == []
 
@@ -147,7 +148,7 @@ class TestOpening:
     def test_a_corrupted_file_is_a_config_error_with_its_path(self, path: Path, damage: str) -> None:
         with closing(open_ledger(path)) as ledger:
             for number in range(50):
-                ledger.set_mode(ACCOUNT, Mode.ACTIVE, f"reason {number}" * 50, NOW)
+                ledger.set_mode(ACCOUNT_ID, Mode.ACTIVE, f"reason {number}" * 50, NOW)
         content = bytearray(path.read_bytes())
         match damage:
             case "junk":
@@ -226,7 +227,7 @@ class TestBinding:
 class TestIntents:
     def test_an_intent_comes_back_as_it_was(self, ledger: SqlLedger) -> None:
         order = intended(ledger, intent(size="-0.001", price_bound=Decimal("1999.123456")))
-        (found,) = ledger.open_intents(ACCOUNT)
+        (found,) = ledger.open_intents(ACCOUNT_ID)
         assert found.intent == order
         assert str(found.intent.price_bound) == "1999.123456"
         assert found.attempts == ()
@@ -245,8 +246,8 @@ class TestIntents:
         intended(ledger, intent("other account", account=address(78)))
         ledger.resolve("one", DEAD, Decimal(0), NOW)
         intended(ledger, intent("two"))
-        assert [o.intent.key for o in ledger.open_intents(ACCOUNT)] == ["other market", "two"]
-        assert [o.intent.key for o in ledger.open_intents(ACCOUNT, CURIE.base_token)] == ["two"]
+        assert [o.intent.key for o in ledger.open_intents(ACCOUNT_ID)] == ["other market", "two"]
+        assert [o.intent.key for o in ledger.open_intents(ACCOUNT_ID, CURIE.base_token)] == ["two"]
 
     def test_the_database_itself_refuses_a_second_pending_intent(self, ledger: SqlLedger, path: Path) -> None:
         intended(ledger)
@@ -261,24 +262,24 @@ class TestIntents:
     def test_an_intent_belongs_to_a_tick(self, ledger: SqlLedger) -> None:
         with pytest.raises(OrderRejected):
             ledger.intend(intent(), 12345)
-        assert ledger.open_intents(ACCOUNT) == ()
+        assert ledger.open_intents(ACCOUNT_ID) == ()
 
 
 class TestAttempts:
     def test_the_next_nonce_follows_the_highest_ever_signed(self, ledger: SqlLedger) -> None:
-        assert ledger.next_nonce(ACCOUNT) is None
+        assert ledger.next_nonce(ACCOUNT_ID) is None
         attempted(ledger, nonce=7)
-        assert ledger.next_nonce(ACCOUNT) == 8
+        assert ledger.next_nonce(ACCOUNT_ID) == 8
         assert ledger.next_nonce(address(5)) is None
         ledger.mined(receipt(signed(7).hash, succeeded=False))
         ledger.resolve("intent-1", DEAD, Decimal(0), NOW)
-        assert ledger.next_nonce(ACCOUNT) == 8, "an order's end does not free its nonce"
+        assert ledger.next_nonce(ACCOUNT_ID) == 8, "an order's end does not free its nonce"
 
     def test_the_states_of_an_attempt_follow_each_other(self, ledger: SqlLedger) -> None:
         tx_hash = attempted(ledger)
 
         def state() -> str:
-            ((attempt,),) = [order.attempts for order in ledger.open_intents(ACCOUNT)]
+            ((attempt,),) = [order.attempts for order in ledger.open_intents(ACCOUNT_ID)]
             return attempt.state
 
         assert state() == "SIGNED"
@@ -294,7 +295,7 @@ class TestAttempts:
         intended(ledger, intent("two", market=address(77)))
         with pytest.raises(TransientError, match=f"nonce 0 of {ACCOUNT} is another order's"):
             ledger.attempt(attempt("two"))
-        (_, two) = ledger.open_intents(ACCOUNT)
+        (_, two) = ledger.open_intents(ACCOUNT_ID)
         assert two.attempts == ()
 
     def test_an_intent_with_an_outcome_is_never_signed(self, ledger: SqlLedger) -> None:
@@ -303,19 +304,19 @@ class TestAttempts:
         ledger.resolve("intent-1", DEAD, Decimal(0), NOW)
         with pytest.raises(TransientError, match="intent-1 has an outcome already and is not sent"):
             ledger.attempt(attempt())
-        assert ledger.next_nonce(ACCOUNT) is None, "nothing was committed"
+        assert ledger.next_nonce(ACCOUNT_ID) is None, "nothing was committed"
 
     def test_an_intent_that_nobody_knows_is_never_signed(self, ledger: SqlLedger) -> None:
         with pytest.raises(TransientError):
             ledger.attempt(attempt("nonesuch"))
-        assert ledger.next_nonce(ACCOUNT) is None
+        assert ledger.next_nonce(ACCOUNT_ID) is None
 
     def test_the_highest_block_of_our_own_is_remembered(self, ledger: SqlLedger) -> None:
-        assert ledger.last_mined_block(ACCOUNT) == 0
+        assert ledger.last_mined_block(ACCOUNT_ID) == 0
         tx_hash = attempted(ledger)
-        assert ledger.last_mined_block(ACCOUNT) == 0
+        assert ledger.last_mined_block(ACCOUNT_ID) == 0
         ledger.mined(receipt(tx_hash, block_number=120))
-        assert ledger.last_mined_block(ACCOUNT) == 120
+        assert ledger.last_mined_block(ACCOUNT_ID) == 120
         assert ledger.last_mined_block(address(5)) == 0
 
 
@@ -340,7 +341,7 @@ class TestOutcomes:
         for outcome in (DEAD, FILLED):
             with pytest.raises(TransientError, match="intent-1 was signed and may still be mined"):
                 ledger.resolve("intent-1", outcome, Decimal(0), NOW)
-        assert len(ledger.open_intents(ACCOUNT)) == 1
+        assert len(ledger.open_intents(ACCOUNT_ID)) == 1
         assert ledger.fills("eth") == []
 
     def test_an_intent_that_nobody_knows_has_no_outcome(self, ledger: SqlLedger) -> None:
@@ -363,7 +364,7 @@ class TestOutcomes:
             db.commit()
         with pytest.raises(Exception, match="disk"):
             ledger.resolve("intent-1", FILLED, Decimal(0), NOW)
-        assert len(ledger.open_intents(ACCOUNT)) == 1
+        assert len(ledger.open_intents(ACCOUNT_ID)) == 1
 
     def test_fills_come_back_oldest_first_and_to_the_last_digit(self, ledger: SqlLedger) -> None:
         exact = fill("5", notional=Decimal("10000.123456789012345678"), funding_usd=Decimal("-0.5"))
@@ -400,13 +401,13 @@ class TestOutcomes:
 
 class TestModes:
     def test_an_account_is_active_until_somebody_says_otherwise(self, ledger: SqlLedger) -> None:
-        assert ledger.mode_and_why(ACCOUNT) == (Mode.ACTIVE, "")
+        assert ledger.mode_and_why(ACCOUNT_ID) == (Mode.ACTIVE, "")
 
     def test_the_last_mode_counts_and_the_history_stays(self, ledger: SqlLedger, path: Path) -> None:
         history = [(Mode.HALTED, "a foreign nonce"), (Mode.REDUCING, "careful"), (Mode.ACTIVE, "resumed")]
         for number, (mode, why) in enumerate(history):
-            ledger.set_mode(ACCOUNT, mode, why, NOW - number)
-            assert ledger.mode_and_why(ACCOUNT) == (mode, why)
+            ledger.set_mode(ACCOUNT_ID, mode, why, NOW - number)
+            assert ledger.mode_and_why(ACCOUNT_ID) == (mode, why)
         assert ledger.mode(address(5)) is Mode.ACTIVE
         assert rows(path, "SELECT mode, why, at FROM modes ORDER BY id") == [
             (mode.value, why, NOW - number) for number, (mode, why) in enumerate(history)

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from builders import ACCOUNT, NOW, decided, intent
+from builders import ACCOUNT_ID, NOW, decided, intent
 
 from bot.core.model import Mode
 from bot.errors import ConfigError
@@ -67,8 +67,8 @@ def test_a_child_process_does_not_inherit_the_lock(path: Path) -> None:
 def test_reading_and_changing_the_mode_work_beside_a_trading_run(path: Path) -> None:
     with closing(open_ledger(path, trades=True)) as run, closing(open_ledger(path)) as other:
         run.record_tick(decided())
-        other.set_mode(ACCOUNT, Mode.HALTED, "why", NOW)
-        assert run.mode(ACCOUNT) is Mode.HALTED
+        other.set_mode(ACCOUNT_ID, Mode.HALTED, "why", NOW)
+        assert run.mode(ACCOUNT_ID) is Mode.HALTED
         run.record_tick(decided())
 
 

@@ -90,7 +90,7 @@ def test_a_tick_sets_the_figures_that_it_recorded(rig: Rig, metrics: Metrics) ->
 
 
 def test_exactly_one_mode_is_set(rig: Rig, metrics: Metrics) -> None:
-    rig.ledger.set_mode(rig.book.venue.account, Mode.HALTED, "why", NOW)
+    rig.ledger.set_mode(rig.book.account.id, Mode.HALTED, "why", NOW)
     metrics.done(rig.tick(), 0.1)
     modes = {labels["mode"]: v for name, labels, v in samples(metrics) if name == "vaultkeel_mode"}
     assert modes == {"ACTIVE": 0, "REDUCING": 0, "HALTED": 1}

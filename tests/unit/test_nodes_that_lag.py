@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from builders import ACCOUNT, address, signed
+from builders import ACCOUNT, address, block, signed
 from nodes import TOKEN, Chain, Clock, always, hash_of, quorum
 from structlog.testing import capture_logs
 
@@ -14,7 +14,7 @@ TX = "0x" + "ab" * 32
 
 
 def call(client: Client) -> bytes:
-    return client.call_at(hash_of(100), address(1), b"", 10**6)
+    return client.call_at(block(), address(1), b"", 10**6)
 
 
 class TestSetAside:

@@ -1,15 +1,19 @@
 """Vols from elsewhere: each option gets its own point of the surface, and another underlying's surface none."""
 
 import math
+import threading
+import time
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
-from builders import NOW, WEEK, block, option, source
+from builders import CHAIN, NOW, WEEK, FakeClient, Rig, ScriptedSource, block, option, source
 
 from bot.core.inputs import spot_of
-from bot.core.model import FeedPrice, VolsUsed
-from bot.errors import DataError
+from bot.core.model import BlockRef, FeedPrice, VolsUsed
+from bot.desk import Desk
+from bot.errors import DataError, TransientError
 from bot.observer import with_vols
 from bot.pricing.surface import Surface, VolQuote, fit_surface
 
@@ -80,3 +84,60 @@ def test_the_books_spot_is_the_first_sources_that_has_one_else_the_first_feeds()
         DataError, match=r"lyra-eth: no source has a spot of its own, and the book has no feeds"
     ):
         spot_of((silent,), ())
+
+
+class TestSeveralChains:
+    """A book whose second source lives on another chain than its venue."""
+
+    @pytest.fixture
+    def rig(self, tmp_path: Path) -> Rig:
+        rig = Rig(tmp_path / "vaultkeel.db")
+        self.there = FakeClient()
+        self.there.chain, self.there.block = "there", block(7, NOW - 30, "there")
+        far = ScriptedSource(source())
+        vars(far).update(name="far", chain="there")
+        rig.book = replace(rig.book, sources=(rig.source, far))
+        chains = {**rig.chains, "there": replace(rig.chains[CHAIN], client=self.there)}
+        rig.desk = Desk(chains, (rig.book,), rig.ledger, rig.clock)
+        return rig
+
+    def test_each_is_read_at_a_block_of_its_own_and_the_time_between_them_is_known(self, rig: Rig) -> None:
+        seen = rig.desk.observe(rig.book)
+        assert [(each.chain, each.number) for each in seen.blocks] == [(CHAIN, 100), ("there", 7)]
+        assert seen.skew_s == 30
+        assert len(seen.sources) == 2
+
+    def test_they_are_read_side_by_side(self, rig: Rig) -> None:
+        both = threading.Barrier(2, timeout=5)
+        for client in (rig.client, self.there):
+            head = client.head
+            vars(client)["head"] = lambda head=head: (both.wait(), head())[1]
+        rig.desk.observe(rig.book)
+        rig.desk.observe(rig.book)
+        assert not both.broken
+
+    def test_an_error_names_its_chain_and_the_other_is_waited_for(self, rig: Rig) -> None:
+        rig.desk.observe(rig.book)
+        done: list[str] = []
+
+        def failing() -> BlockRef:
+            raise TransientError("no answer")
+
+        def slow() -> BlockRef:
+            time.sleep(0.1)
+            done.append("read")
+            return block()
+
+        vars(self.there)["head"], vars(rig.client)["head"] = failing, slow
+        with pytest.raises(TransientError, match="there: no answer"):
+            rig.desk.observe(rig.book)
+        assert done == ["read"]
+
+    @pytest.mark.parametrize(("limit", "expected"), [(30, "REBALANCE"), (29, "BLOCK_SKEW")])
+    def test_blocks_too_far_apart_are_not_traded_on(self, rig: Rig, limit: int, expected: str) -> None:
+        limits = replace(rig.rules.limits, max_block_skew_s=limit)
+        book = replace(rig.book, rules=replace(rig.rules, limits=limits))
+        decision = rig.desk.assess(book).decision
+        assert (decision.code if decision.kind == "hold" else decision.kind.upper()) == expected
+        if expected == "BLOCK_SKEW":
+            assert decision.text == f"the blocks of there and {CHAIN} are 30 s apart, the limit is 29 s"

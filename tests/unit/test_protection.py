@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from builders import (
     ACCOUNT,
+    ACCOUNT_ID,
     CURIE,
     NOW,
     Rig,
@@ -500,7 +501,7 @@ def rig(tmp_path: Path) -> Rig:
     rig.rules = ruled()
     rig.transfers = TransferBounds(Decimal(50_000))
     rig.start()
-    rig.ledger.adopt(ACCOUNT, CURIE.base_token, Decimal(-10), 1, "adopted", NOW)
+    rig.ledger.adopt(ACCOUNT_ID, CURIE.base_token, Decimal(-10), 1, "adopted", NOW)
     return rig
 
 
@@ -513,7 +514,7 @@ def event(of: str, amount: Decimal) -> Log:
 
 def happens(rig: Rig, raw: bytes, *, succeeded: bool = True) -> None:
     """The chain does what was signed: the allowance is set, or the money moves."""
-    (order,) = rig.ledger.open_intents(ACCOUNT)
+    (order,) = rig.ledger.open_intents(ACCOUNT_ID)
     amount, state, logs = order.intent.size, rig.curie.state, ()
     if succeeded and order.intent.kind is IntentKind.APPROVE:
         logs, state = (event("Approval", amount),), replace(state, allowance=amount)
@@ -571,7 +572,7 @@ class TestDesk:
         assert (found.in_flight, found.last_trade, found.spent.trades_day) == (0, None, 0)
         assert found.spent.turnover_day_usd == found.spent.fees_day_usd == 0
         assert found.spent.gas_day_usd > 0
-        assert rig.ledger.live_position(ACCOUNT, CURIE.base_token) == -10
+        assert rig.ledger.live_position(ACCOUNT_ID, CURIE.base_token) == -10
 
     def test_an_allowance_that_is_left_over_is_taken_back_once(self, rig: Rig) -> None:
         rig.curie.state = short("9", allowance=Decimal(2_000))
@@ -667,7 +668,7 @@ class TestDesk:
     def test_a_position_that_changed_by_itself_is_seen_by_a_tick_that_holds(self, rig: Rig) -> None:
         rig.curie.state = short("9")
         rig.tick()
-        assert rig.ledger.mode(ACCOUNT) is Mode.ACTIVE
+        assert rig.ledger.mode(ACCOUNT_ID) is Mode.ACTIVE
         rig.curie.traded(Decimal("0.1"))
         rig.next_block()
         with pytest.raises(Halt, match=r"the venue has a position of -9\.9, the ledger expects -10"):

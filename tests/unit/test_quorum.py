@@ -1,7 +1,7 @@
 """Several hand-written nodes of one chain: who must agree, and who answers where another fails."""
 
 import pytest
-from builders import ACCOUNT, address
+from builders import ACCOUNT, address, block
 from nodes import DOWN, TOKEN, Chain, Clock, always, hash_of, quorum
 from structlog.testing import capture_logs
 
@@ -10,7 +10,7 @@ from bot.errors import DataError, TransientError
 
 
 def call(client: Client) -> bytes:
-    return client.call_at(hash_of(100), address(1), b"", 10**6)
+    return client.call_at(block(), address(1), b"", 10**6)
 
 
 class TestHeads:

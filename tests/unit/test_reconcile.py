@@ -4,7 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from builders import ACCOUNT, CURIE, NOW, Rig, option, position_changed, source, word
+from builders import ACCOUNT, ACCOUNT_ID, CURIE, NOW, Rig, option, position_changed, source, word
 from eth_abi.abi import encode
 
 from bot.chain.contracts import contract
@@ -49,25 +49,25 @@ def hedged(rig: Rig) -> Decimal:
 
 def test_an_empty_account_begins_at_zero(rig: Rig) -> None:
     rig.tick()
-    baseline = rig.ledger.baseline(ACCOUNT, MARKET)
+    baseline = rig.ledger.baseline(ACCOUNT_ID, MARKET)
     assert baseline is not None
     assert baseline.size == 0
-    assert rig.ledger.live_position(ACCOUNT, MARKET) == rig.curie.state.position.size != 0
+    assert rig.ledger.live_position(ACCOUNT_ID, MARKET) == rig.curie.state.position.size != 0
 
 
 def test_a_position_from_before_the_first_run_halts_until_it_is_adopted(rig: Rig) -> None:
     rig.curie.traded(Decimal(3))
     with pytest.raises(Halt, match=r"position of \+3 that the ledger doesn't know.*vaultkeel adopt"):
         rig.tick()
-    assert rig.ledger.mode(ACCOUNT) is Mode.HALTED
+    assert rig.ledger.mode(ACCOUNT_ID) is Mode.HALTED
     assert rig.signer.signed == []
     found, at = rig.desk.compare(rig.book)
-    rig.ledger.adopt(ACCOUNT, MARKET, found.actual, at, "adopted", NOW)
-    rig.ledger.set_mode(ACCOUNT, Mode.ACTIVE, "resumed", NOW)
+    rig.ledger.adopt(ACCOUNT_ID, MARKET, found.actual, at, "adopted", NOW)
+    rig.ledger.set_mode(ACCOUNT_ID, Mode.ACTIVE, "resumed", NOW)
     rig.next_block()
     rig.tick()
     assert rig.outcomes() == ["FILLED"]
-    assert rig.ledger.live_position(ACCOUNT, MARKET) == rig.curie.state.position.size
+    assert rig.ledger.live_position(ACCOUNT_ID, MARKET) == rig.curie.state.position.size
 
 
 def test_a_liquidation_is_adopted_with_its_reason_and_hedged_again(rig: Rig) -> None:
@@ -75,13 +75,13 @@ def test_a_liquidation_is_adopted_with_its_reason_and_hedged_again(rig: Rig) -> 
     rig.curie.traded(-size)
     events(rig, liquidated(-size))
     rig.tick()
-    baseline = rig.ledger.baseline(ACCOUNT, MARKET)
+    baseline = rig.ledger.baseline(ACCOUNT_ID, MARKET)
     assert baseline is not None
     assert "liquidation" in baseline.why
     assert "0xbad" in baseline.why
     assert rig.outcomes() == ["FILLED", "FILLED"]
-    assert rig.ledger.live_position(ACCOUNT, MARKET) == rig.curie.state.position.size
-    assert rig.ledger.mode(ACCOUNT) is Mode.ACTIVE
+    assert rig.ledger.live_position(ACCOUNT_ID, MARKET) == rig.curie.state.position.size
+    assert rig.ledger.mode(ACCOUNT_ID) is Mode.ACTIVE
 
 
 @pytest.mark.parametrize("share", ["0.5", "1.001", "-1"])
@@ -100,7 +100,7 @@ def test_a_trade_by_somebody_else_is_never_adopted_by_itself(rig: Rig) -> None:
     events(rig, [liquidated(-size)[0], []])
     with pytest.raises(Halt, match=r"the venue has a position of \+0"):
         rig.tick()
-    assert rig.ledger.mode(ACCOUNT) is Mode.HALTED
+    assert rig.ledger.mode(ACCOUNT_ID) is Mode.HALTED
 
 
 def test_a_run_compares_at_its_start_even_where_there_is_nothing_to_trade(rig: Rig) -> None:
@@ -125,7 +125,7 @@ def test_a_run_finds_a_foreign_nonce_at_its_start(rig: Rig) -> None:
 
 def test_our_own_orders_are_no_outside_changes(rig: Rig) -> None:
     hedged(rig)
-    own = next(iter(rig.ledger.own_transactions(ACCOUNT)))
+    own = next(iter(rig.ledger.own_transactions(ACCOUNT_ID)))
     rig.curie.traded(Decimal(1))
     events(rig, liquidated(Decimal(1), own))
     with pytest.raises(Halt):
@@ -136,5 +136,5 @@ def test_paper_has_no_position_to_compare(tmp_path: Path) -> None:
     paper = Rig(tmp_path / "paper.db", paper=True)
     paper.curie.traded(Decimal(3))
     paper.tick()
-    assert paper.ledger.baseline(ACCOUNT, MARKET) is None
-    assert paper.ledger.mode(ACCOUNT) is Mode.ACTIVE
+    assert paper.ledger.baseline(ACCOUNT_ID, MARKET) is None
+    assert paper.ledger.mode(ACCOUNT_ID) is Mode.ACTIVE

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 import structlog
-from builders import decided, exposure
+from builders import ACCOUNT, decided, exposure
 
+from bot.core.accounts import Account
 from bot.core.model import Band, Bound, Hold, Outcome, OutcomeState, Wake
 from bot.errors import TransientError
 from bot.log import set_up_logs
@@ -179,11 +180,40 @@ def test_a_book_comes_back_when_its_tick_says_so_and_ticks_never_overlap(start: 
     assert scheduler.lines.count("begin 0 soon") >= 2
 
 
+def test_books_of_two_accounts_tick_side_by_side_and_a_signal_drains_both(start: Start) -> None:
+    scheduler = start("1/slow", "2/slow", interval_s=0)
+    scheduler.until("begin 0 slow")
+    scheduler.until("begin 1 slow")
+    scheduler.send(signal.SIGTERM)
+    assert scheduler.end() == 0
+    lines = [line for line in scheduler.lines if line.startswith(("begin", "end"))]
+    assert {line.split()[1] for line in lines[:2]} == {"0", "1"}, "neither waited for the other's end"
+    assert sorted(lines) == ["begin 0 slow", "begin 1 slow", "end 0", "end 1"]
+    assert scheduler.lines[-1] == "ticks 2"
+
+
+def test_an_account_whose_ticks_hang_does_not_hold_up_anothers(start: Start) -> None:
+    scheduler = start("1/hang", "2/soon", "2/soon", interval_s=0)
+    scheduler.until("begin 0 hang")
+    scheduler.until("begin 1 soon", times=3)
+    scheduler.until("begin 2 soon", times=3)
+    assert "end 0" not in scheduler.lines
+    others = [line for line in scheduler.lines if line.split()[1] in ("1", "2")]
+    assert [line.split()[0] for line in others] == ["begin", "end"] * (len(others) // 2), "one by one"
+
+
+def test_a_config_error_of_one_account_ends_the_whole_run(start: Start) -> None:
+    scheduler = start("1/ConfigError", "2/soon", interval_s=0)
+    assert scheduler.end() == 2
+    assert scheduler.lines[-1] == "fatal ConfigError a ConfigError"
+
+
 class Scripted:
     """A desk in this process, for what needs no signals, and the time that its runner goes by."""
 
     def __init__(self, *again: Any) -> None:
-        self.books = (SimpleNamespace(name="eth"),)
+        self.accounts = (Account(ACCOUNT, 1, "localnet"),)
+        self.books = (SimpleNamespace(name="eth", account=self.accounts[0]),)
         self.again = list(again)
         self.ticks = 0
         self.looks = 0
@@ -220,7 +250,7 @@ def visited(desk: Any, runner: Runner, seconds: float) -> None:
     """Visits twice a second for so long."""
     for _ in range(round(seconds * 2)):
         desk.now += 0.5
-        runner.visit()
+        runner.visit(runner.accounts[0])
 
 
 @pytest.mark.parametrize(
@@ -232,20 +262,20 @@ def test_the_next_tick_is_due_when_the_last_one_said_or_an_interval_later(
 ) -> None:
     desk.again = [answer]
     runner = Runner(desk, 60, 0)
-    runner.visit()
+    runner.visit(runner.accounts[0])
     assert desk.ticks == 1
     desk.now += wait_s - 0.001
-    runner.visit()
+    runner.visit(runner.accounts[0])
     assert desk.ticks == 1
     desk.now += 0.001
-    runner.visit()
+    runner.visit(runner.accounts[0])
     assert desk.ticks == 2
 
 
 def test_a_drained_runner_begins_no_tick(desk: Any) -> None:
     runner = Runner(desk, 60, 2)
     runner.drain()
-    runner.visit()
+    runner.visit(runner.accounts[0])
     assert (desk.ticks, runner.ticks) == (0, 0)
 
 
@@ -253,7 +283,7 @@ def test_a_drained_runner_begins_no_tick(desk: Any) -> None:
 def test_a_tick_comes_early_when_the_spot_reaches_a_price_that_it_waits_for(desk: Any, spot: str) -> None:
     desk.wake = Wake(Decimal(1990), Decimal(2010))
     runner = Runner(desk, 60, 2)
-    runner.visit()
+    runner.visit(runner.accounts[0])
     visited(desk, runner, 20)
     assert (desk.ticks, desk.looks) == (1, 10), "between the two prices it only looks, every two seconds"
     desk.spot = Decimal(spot)
@@ -264,7 +294,7 @@ def test_a_tick_comes_early_when_the_spot_reaches_a_price_that_it_waits_for(desk
 def test_a_look_that_fails_wakes_nothing_and_the_regular_tick_still_comes(desk: Any) -> None:
     desk.wake, desk.spot = Wake(Decimal(1990), Decimal(2010)), TransientError("no answer")
     runner = Runner(desk, 60, 2)
-    runner.visit()
+    runner.visit(runner.accounts[0])
     visited(desk, runner, 59.5)
     assert desk.ticks == 1
     visited(desk, runner, 0.5)
@@ -277,7 +307,7 @@ def test_it_looks_as_often_as_it_is_told_and_not_at_all_for_zero(
 ) -> None:
     desk.wake = Wake(Decimal(1990), None)
     runner = Runner(desk, 60, watch_s)
-    runner.visit()
+    runner.visit(runner.accounts[0])
     visited(desk, runner, 59.5)
     assert desk.looks == looks
 
@@ -285,7 +315,7 @@ def test_it_looks_as_often_as_it_is_told_and_not_at_all_for_zero(
 def test_a_price_at_the_edge_does_not_wake_a_book_for_ever(desk: Any) -> None:
     desk.wake, desk.spot = Wake(Decimal(1990), Decimal(2010)), Decimal(2010)
     runner = Runner(desk, 60, 2)
-    runner.visit()
+    runner.visit(runner.accounts[0])
     visited(desk, runner, 60)
     assert desk.ticks <= 11
 
@@ -294,7 +324,7 @@ def test_a_price_at_the_edge_does_not_wake_a_book_for_ever(desk: Any) -> None:
 def test_it_waits_for_no_price_of_a_hedge_that_was_not_made(desk: Any, state: OutcomeState) -> None:
     desk.wake, desk.spot, desk.outcome = Wake(Decimal(1990), None), Decimal(1), Outcome(state)
     runner = Runner(desk, 60, 2)
-    runner.visit()
+    runner.visit(runner.accounts[0])
     visited(desk, runner, 30)
     assert (desk.ticks, desk.looks) == (1, 0)
 
@@ -303,7 +333,7 @@ def test_it_waits_for_no_price_of_a_tick_that_failed(desk: Any) -> None:
     desk.wake, desk.spot = Wake(Decimal(1990), None), Decimal(1)
     desk.again = [TransientError("no answer")]
     runner = Runner(desk, 60, 2)
-    runner.visit()
+    runner.visit(runner.accounts[0])
     visited(desk, runner, 30)
     assert (desk.ticks, desk.looks) == (1, 0)
 

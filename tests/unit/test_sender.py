@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import pytest
 from builders import (
-    ACCOUNT,
+    ACCOUNT_ID,
     CHAIN_ID,
     CURIE,
     NOW,
@@ -65,7 +65,7 @@ def unsigned(rig: Rig, ready: Prepared | None = None) -> UnsignedTx:
 
 
 def the_order(rig: Rig) -> OpenIntent:
-    (order,) = rig.ledger.open_intents(ACCOUNT)
+    (order,) = rig.ledger.open_intents(ACCOUNT_ID)
     return order
 
 

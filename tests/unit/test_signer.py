@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from builders import ACCOUNT, CHAIN_ID, CURIE, KEY, NOW, SIGNER, Rig, address
+from builders import ACCOUNT, ACCOUNT_ID, CHAIN_ID, CURIE, KEY, NOW, SIGNER, Rig, address
 from eth_account import Account
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_keys.datatypes import PrivateKey
@@ -329,7 +329,7 @@ class TestSigningThatFails:
         self.signer.error = Halt("signer kms: its signature is not ours")
         with pytest.raises(Halt):
             rig.tick()
-        assert rig.ledger.mode(ACCOUNT) is Mode.HALTED
+        assert rig.ledger.mode(ACCOUNT_ID) is Mode.HALTED
         assert (rig.attempts(), rig.client.sent) == ([], [])
         rig.tick()
         (order,) = rig.ledger.orders("eth")
@@ -342,7 +342,7 @@ class TestSigningThatFails:
         self, rig: Rig, later: int, purpose: Purpose
     ) -> None:
         rig.tick()
-        (order,) = rig.ledger.open_intents(ACCOUNT)
+        (order,) = rig.ledger.open_intents(ACCOUNT_ID)
         assert len(order.attempts) == 1
         rig.next_block()
         rig.clock.time = NOW + later
@@ -352,12 +352,12 @@ class TestSigningThatFails:
             # Whether the desk skips the tick or goes on without the follow-up, the order stays as it is.
             with contextlib.suppress(OrderRejected):
                 rig.tick()
-            (order,) = rig.ledger.open_intents(ACCOUNT)
+            (order,) = rig.ledger.open_intents(ACCOUNT_ID)
             assert len(order.attempts) == 1
             assert {bytes(raw) for raw in rig.client.sent} == {order.attempts[0].raw}
         self.signer.error = None
         rig.tick()
-        (order,) = rig.ledger.open_intents(ACCOUNT)
+        (order,) = rig.ledger.open_intents(ACCOUNT_ID)
         assert [attempt.purpose for attempt in order.attempts] == [Purpose.ORDER, purpose]
         assert order.attempts[0].nonce == order.attempts[1].nonce
         assert rig.client.sent[-1] == order.attempts[1].raw

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from builders import (
     ACCOUNT,
+    ACCOUNT_ID,
     CHAIN_ID,
     NOW,
     Rig,
@@ -47,7 +48,7 @@ def rig(tmp_path: Path) -> Rig:
 
 
 def the_order(rig: Rig) -> OpenIntent:
-    (order,) = rig.ledger.open_intents(ACCOUNT)
+    (order,) = rig.ledger.open_intents(ACCOUNT_ID)
     return order
 
 
@@ -243,7 +244,7 @@ class TestReorgs:
         rig.client.block = replace(rig.client.block, number=102)
         rig.tick()
         assert rig.outcomes()[0] == "FILLED"
-        assert rig.ledger.last_mined_block(ACCOUNT) == 101
+        assert rig.ledger.last_mined_block(ACCOUNT_ID) == 101
 
     def test_a_block_that_is_deep_enough_is_final_and_not_asked_for_again(self, rig: Rig) -> None:
         tx_hash = self.mined(rig)
@@ -252,7 +253,7 @@ class TestReorgs:
         rig.next_block()
         rig.tick()
         assert rig.attempts()[0][3] == "FINAL"
-        assert rig.ledger.unfinal(ACCOUNT) == ()
+        assert rig.ledger.unfinal(ACCOUNT_ID) == ()
 
 
 class TestSeveralOpenOrders:
@@ -278,7 +279,7 @@ class TestSeveralOpenOrders:
         before = len(two.client.sent)
         two.tick()
         assert two.outcomes() == ["UNKNOWN", "UNKNOWN"]
-        first, second = two.ledger.open_intents(ACCOUNT)
+        first, second = two.ledger.open_intents(ACCOUNT_ID)
         assert [a.purpose for a in first.attempts] == ["order"]
         assert [a.purpose for a in second.attempts] == ["order", "cancel"]
         assert two.client.sent[before:] == [second.attempts[1].raw, first.attempts[0].raw]
@@ -301,7 +302,7 @@ def test_an_offer_below_the_market_is_raised_to_it(rig: Rig) -> None:
 
 
 def test_a_mode_that_reduces_still_follows_up(rig: Rig) -> None:
-    rig.ledger.set_mode(ACCOUNT, Mode.REDUCING, "why", NOW)
+    rig.ledger.set_mode(ACCOUNT_ID, Mode.REDUCING, "why", NOW)
     rig.tick()
     assert len(rig.client.sent) == 2
 

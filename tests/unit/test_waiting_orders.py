@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from builders import ACCOUNT, NOW, Rig, ScriptedCurie, address, receipt, venue_state
+from builders import ACCOUNT, ACCOUNT_ID, NOW, Rig, ScriptedCurie, address, receipt, venue_state
 from eth_utils.crypto import keccak
 
 from bot.chain.contracts import contract
@@ -85,7 +85,7 @@ class KeptRig(Rig):
     def tells(self, outcome: Outcome) -> None:
         """What the venue says of the order that is open from now on."""
         (key,) = [
-            o.intent.key for o in self.ledger.open_intents(ACCOUNT) if o.intent.kind is IntentKind.TRADE
+            o.intent.key for o in self.ledger.open_intents(ACCOUNT_ID) if o.intent.kind is IntentKind.TRADE
         ]
         self.curie.fates[key] = outcome
 
@@ -151,7 +151,7 @@ def test_while_it_waits_it_counts_as_in_flight_and_nothing_more_is_sent(rig: Kep
     tick = rig.later()
     assert code(tick) == "INSIDE_BAND"
     assert rig.outcomes() == ["FILLED"]
-    assert rig.ledger.live_position(ACCOUNT, rig.curie.state.position.market) == HEDGE
+    assert rig.ledger.live_position(ACCOUNT_ID, rig.curie.state.position.market) == HEDGE
 
 
 def test_what_the_executor_was_paid_counts_as_gas(rig: KeptRig) -> None:
@@ -219,7 +219,7 @@ class TestCancelling:
 
     def test_a_halted_account_still_cancels(self, rig: KeptRig) -> None:
         rig.tick()
-        rig.ledger.set_mode(ACCOUNT, Mode.HALTED, "a person", NOW)
+        rig.ledger.set_mode(ACCOUNT_ID, Mode.HALTED, "a person", NOW)
         rig.tells(EXPIRED)
         assert rig.later(301).outcome is None
         assert rig.kinds()[1] == ("cancel", "FILLED")
@@ -279,7 +279,7 @@ def test_a_node_behind_the_executors_block_is_not_read(rig: KeptRig) -> None:
     rig.next_block()
     rig.executes()
     rig.tick()
-    assert rig.ledger.last_mined_block(ACCOUNT) == rig.client.block.number
+    assert rig.ledger.last_mined_block(ACCOUNT_ID) == rig.client.block.number
 
 
 def test_a_waiting_order_that_nobody_knows_halts(rig: KeptRig) -> None:

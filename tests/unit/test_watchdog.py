@@ -93,3 +93,41 @@ def test_a_stuck_run_is_told_until_it_moves_and_systemd_hears_nothing_meanwhile(
     while len(systemd) == heard:
         time.sleep(0.005)
     assert set(systemd) == {"WATCHDOG=1"}
+
+
+def test_of_two_workers_the_one_that_is_stuck_is_told_with_its_book(clock: Clock) -> None:
+    two = Pulse(["eth", "btc"], 60, 300, clock, workers=("0x1 on one", "0x1 on two"))
+    two.moves("eth", "0x1 on one")
+    clock.now += 200
+    two.moves("btc", "0x1 on two")
+    clock.now += 101
+    assert two.stuck_worker("0x1 on one") == "the tick of eth has not moved for 301 s, the limit is 300 s"
+    assert two.stuck_worker("0x1 on two") == ""
+    assert two.stuck() == two.stuck_worker("0x1 on one")
+    clock.now += 200
+    two.moves("", "0x1 on two")
+    two.moves("", "0x1 on one")
+    clock.now += 301
+    assert two.stuck().startswith("the scheduler of 0x1 on one has not moved")
+
+
+def test_a_worker_that_moves_again_is_told_while_the_other_is_still_stuck(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = Pulse(["eth", "btc"], 60, 300, clock, workers=("one", "two"))
+    events: list[Event] = []
+    systemd: list[str] = []
+    monkeypatch.setattr("bot.ops.watchdog.tell_systemd", systemd.append)
+    watchdog = Watchdog(two, events.append, look_every_s=60)
+    clock.now += 301
+    watchdog._look()
+    two.moves("", "one")
+    watchdog._look()
+    watchdog.close()
+    assert [(event.about, event.over) for event in events] == [
+        ("one", False),
+        ("two", False),
+        ("one", True),
+        ("two", False),
+    ]
+    assert systemd == [], "one that is stuck is enough for a restart"

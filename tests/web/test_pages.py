@@ -165,7 +165,7 @@ def test_halt_and_resume_through_the_page(book: Book, browser: Browser) -> None:
         expect(page.locator(".banner")).to_contain_text("the feed looks wrong, from the dashboard")
         ledger = open_ledger(book.ledger)
         with closing(sqlite3.connect(book.ledger)) as db:
-            (account,) = db.execute("SELECT account FROM chains").fetchone()
+            (account,) = db.execute("SELECT 'eip155:' || chain_id || ':' || account FROM chains").fetchone()
         assert ledger.mode_and_why(account) == (Mode.HALTED, "the feed looks wrong, from the dashboard")
         page.get_by_role("link", name="Resume…").click()
         page.get_by_role("button", name="Resume").click()
@@ -178,7 +178,7 @@ def test_a_halt_from_elsewhere_shows_on_an_open_page(book: Book, browser: Browse
     with served(book) as dashboard, opened(browser, dashboard.url) as page:
         ledger = open_ledger(book.ledger)
         with closing(sqlite3.connect(book.ledger)) as db:
-            (account,) = db.execute("SELECT account FROM chains").fetchone()
+            (account,) = db.execute("SELECT 'eip155:' || chain_id || ':' || account FROM chains").fetchone()
         ledger.set_mode(account, Mode.HALTED, "by the desk", int(time.time()))
         ledger.close()
         expect(page.locator(".banner")).to_contain_text("by the desk", timeout=3_000)

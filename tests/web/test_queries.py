@@ -9,6 +9,7 @@ import pytest
 from dashboards import Book
 from sqlalchemy import Connection
 
+from bot.core.accounts import account_id
 from bot.ledger import browse, open_ledger, series
 from bot.ledger.readonly import open_readonly
 
@@ -112,7 +113,8 @@ def test_the_expected_position_is_what_the_tick_saw(db: Connection) -> None:
         "SELECT id, json_extract(snapshot_json, '$.venue.account'), json_extract(snapshot_json, "
         "'$.venue.position.market'), json_extract(snapshot_json, '$.venue.position.size') FROM ticks"
     ).all():
-        assert browse.expected_position(db, account, market, tick) == Decimal(size)
+        (chain_id,) = db.exec_driver_sql("SELECT chain_id FROM chains").one()
+        assert browse.expected_position(db, account_id(chain_id, account), market, tick) == Decimal(size)
 
 
 def test_an_older_ledger_gets_the_indices(book: Book) -> None:

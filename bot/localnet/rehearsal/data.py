@@ -14,10 +14,12 @@ from bot.localnet.proxy_rules import (
     alternating,
     bad_gateway,
     bad_json,
+    before,
     closing,
     freezing_head,
     only,
     silent,
+    without_history,
 )
 from bot.localnet.rehearsal.stage import (
     NODE_TIMEOUT_S,
@@ -225,6 +227,18 @@ def unreadable(rule: Rule, method: str | None = None) -> Callable[[Stage], None]
     return run
 
 
+def no_history(stage: Stage) -> None:
+    """The node answers every read from the block after the pinned one: the ticks are skipped, and it is named."""
+    stage.proxy.rule = only("eth_call", before(lambda: stage.pass_time(1), without_history))
+    bot = stage.start()
+    for _ in range(2):
+        said = bot.tick()
+        held(stage, said.kind, "DataError")
+        expect("answered from block" in said.text, f"the error says from which block, it is {said.text!r}")
+    stage.proxy.rule = pass_on
+    stage.neutral(bot)
+
+
 def held(stage: Stage, said: str, *codes: str) -> None:
     """Expects one of these codes or errors, and that nothing was sent."""
     expect(said in codes, f"{' or '.join(codes)}, the bot said {said}")
@@ -243,6 +257,7 @@ FAULTS: Final = (
     ),
     Fault("spot-times-a-million", 12, false_price("lyra_viewer", "viewer", "getMarket", times_in_spot)),
     Fault("forged-position", 12, forged_position),
+    Fault("node-without-history", 12, no_history),
     Fault("second-provider-down", 12, second_provider(closing)),
     Fault("second-provider-on-a-fork", 12, second_provider(altering("eth_getBlockByNumber", another_hash))),
     Fault("source-reverts", 13, source_reverts),

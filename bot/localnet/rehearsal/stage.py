@@ -16,6 +16,7 @@ import tomlkit
 
 from bot.chain.contracts import Contract, contract
 from bot.config import Config, load_config
+from bot.core.accounts import account_id
 from bot.core.model import Mode
 from bot.ledger import open_ledger
 from bot.localnet.configuration import world_config, write_files
@@ -222,15 +223,20 @@ class Stage:
         """What `vaultkeel halt` and `resume` do while the bot runs."""
         ledger = open_ledger(self.ledger_file)
         try:
-            ledger.set_mode(self.world.accounts.hedger, mode, why, self.node.timestamp())
+            ledger.set_mode(self.account, mode, why, self.node.timestamp())
         finally:
             ledger.close()
+
+    @property
+    def account(self) -> str:
+        """The hedger as the ledger keeps it."""
+        return account_id(self.world.chain_id, self.world.accounts.hedger)
 
     def mode(self) -> Mode:
         """The account's mode."""
         ledger = open_ledger(self.ledger_file)
         try:
-            return ledger.mode(self.world.accounts.hedger)
+            return ledger.mode(self.account)
         finally:
             ledger.close()
 
