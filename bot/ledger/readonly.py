@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Engine, create_engine, event, inspect, select
 from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.pool import QueuePool
 
 from bot.errors import ConfigError
 from bot.ledger.migration import refusal
@@ -31,7 +32,11 @@ def open_readonly(path: Path) -> Engine:
     """An engine that can only read the ledger at `path`. NoLedger, ForeignLedger or BusyLedger where it can't be."""
     if not path.is_file():
         raise NoLedger(f"ledger: {path} is not there")
-    engine = create_engine("sqlite://", creator=lambda: _connect(path), pool_size=4)
+    # Without a file's name in the address SQLAlchemy would take the pool for databases in memory, which closes the
+    # connection that another thread is using once there are more threads than places: that ends the process.
+    engine = create_engine(
+        "sqlite://", creator=lambda: _connect(path), poolclass=QueuePool, pool_size=4, max_overflow=-1
+    )
     event.listen(engine, "connect", _only_look)
     try:
         with engine.connect() as db:

@@ -22,7 +22,7 @@ from bot.localnet.node import Node
 
 COMPILER: Final = "0.4.3"
 # The hardfork of the local world, and no metadata: the same sources always give the same bytes.
-_OPTIONS: Final = ("--evm-version", "cancun", "--no-bytecode-metadata", "-f", "combined_json")
+OPTIONS: Final = ("--evm-version", "cancun", "--no-bytecode-metadata", "-f", "combined_json")
 _TIMEOUT_S: Final = 300
 
 
@@ -74,7 +74,7 @@ def compile_sources(protocol: str, sources: Path) -> dict[str, Any]:
     names: Sequence[str] = sorted(path.name for path in sources.glob("StandIn*.vy"))
     start = "from vyper.cli.vyper_compile import _parse_cli_args as run; run()"
     run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", start, *_OPTIONS, "-p", str(sources), *names],
+        [sys.executable, "-W", "ignore", "-c", start, *OPTIONS, "-p", str(sources), *names],
         cwd=sources,
         capture_output=True,
         text=True,

@@ -5,8 +5,8 @@ The first start deploys everything and keeps the chain's state in the cache; lat
 after the one before, whatever the wall clock does.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import TracebackType
@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from eth_utils.address import to_checksum_address
 
-from bot.errors import ConfigError
+from bot.errors import ConfigError, VaultkeelError
 from bot.localnet import cached_state
 from bot.localnet.anvil import Anvil, anvil_binary
 from bot.localnet.artifacts import Artifacts
@@ -117,7 +117,9 @@ def start_world(
     """
     with ExitStack() as on_failure:
         kept = STATES_KEPT if timestamp is None else REAL_TIME_STATES_KEPT
-        anvil, node = on_failure.enter_context(started_chain(progress, port, kept, chain_id))
+        anvil, node = start_chain(progress, port, kept, chain_id)
+        on_failure.callback(anvil.stop)
+        on_failure.callback(node.close)
         accounts = accounts_of(node)
         files = (lyra_artifacts(progress), curie_artifacts(progress))
         state = _restore_or_deploy(node, accounts, short_only, progress)
@@ -138,27 +140,31 @@ def start_world(
     return world
 
 
-@contextmanager
-def started_chain(
+def start_chain(
     progress: Callable[[str], None],
     port: int | None = None,
     states_kept: int = STATES_KEPT,
     chain_id: int = CHAIN_ID,
-) -> Iterator[tuple[Anvil, Node]]:
-    """An empty local chain, one second per block: nothing in a deterministic world may depend on how fast it is run."""
+) -> tuple[Anvil, Node]:
+    """An empty local chain, one second per block: nothing in a deterministic world may depend on how fast it is run.
+
+    Both are the caller's to end.
+    """
     binary = anvil_binary(progress)
     # Later rules keep every block's hash in the state, which makes each block slower than the one before.
     chain = ("--hardfork", "cancun", "--timestamp", str(GENESIS_S), "--chain-id", str(chain_id))
     fees = ("--block-base-fee-per-gas", str(BASE_FEE_WEI))
     # By default anvil keeps the state of 500 blocks in memory and writes older ones to the disk, for good.
     history = ("--prune-history", str(states_kept))
-    with Anvil.start(binary=binary, args=(*chain, *fees, *history), port=port) as anvil:
-        node = Node(anvil.url)
-        try:
-            node.rpc("anvil_setBlockTimestampInterval", 1)
-            yield anvil, node
-        finally:
-            node.close()
+    anvil = Anvil.start(binary=binary, args=(*chain, *fees, *history), port=port)
+    node = Node(anvil.url)
+    try:
+        node.rpc("anvil_setBlockTimestampInterval", 1)
+    except VaultkeelError:
+        node.close()
+        anvil.stop()
+        raise
+    return anvil, node
 
 
 def accounts_of(node: Node) -> Accounts:

@@ -21,6 +21,8 @@ WORDS_TYPE = "text/plain; charset=utf-8"
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    # Those who are not even accepted yet: with a short queue a scrape waits for seconds behind a crowd.
+    request_queue_size = 128
     block_on_close = False
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:

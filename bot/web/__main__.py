@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import logging
 import os
 import secrets
 import socket
@@ -13,10 +12,9 @@ from bot.config import load_config
 from bot.errors import ConfigError, VaultkeelError
 from bot.log import set_up_logs
 from bot.private import read_private
-from bot.web.security import SHORTEST_TOKEN, Door, is_loopback
+from bot.web.door import SHORTEST_TOKEN, Door, is_loopback
 
 TOKEN_VARIABLE = "VAULTKEEL_DASHBOARD_TOKEN"  # noqa: S105 - the name of a variable, not a token
-GRACE_S = 1
 
 
 def main() -> None:
@@ -47,29 +45,24 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
 def serve(options: argparse.Namespace) -> None:
     """Listens, says where, and serves. ConfigError where it can't."""
     try:
-        import uvicorn
-
         from bot.web.app import create_app
+        from bot.web.serving import server_of
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"the dashboard needs the package {error.name}: install it with `pip install 'vaultkeel[web]'`"
         ) from None
     config = load_config(options.config, secrets=False)
     token, generated = token_of(options.token_file)
-    door = Door(options.host, token, tuple(options.allow_host))
+    door = door_of(options, token)
     app = create_app(config, door)
     listening = listen(options.host, options.port)
     announce(door, listening.getsockname()[1], generated=generated, as_json=options.json)
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    settings = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
-        limit_concurrency=200,
-    )
-    uvicorn.Server(settings).run(sockets=[listening])
+    server_of(app).run(sockets=[listening])
+
+
+def door_of(options: argparse.Namespace, token: str) -> Door:
+    """Where it listens and by which names it may be asked."""
+    return Door(options.host, token, tuple(options.allow_host))
 
 
 def token_of(file: Path | None) -> tuple[str, bool]:

@@ -95,7 +95,10 @@ def add_actions(app: FastAPI, site: Site, pages: Pages, sessions: Sessions) -> N
         refused = sessions.refusal(request, form)
         if refused:
             raise HTTPException(403, refused)
-        sessions.lock(request.cookies.get(COOKIE, ""))
+        session = request.cookies.get(COOKIE, "")
+        if not sessions.is_unlocked(session):
+            raise HTTPException(401, "This browser hasn't given the token, or too long ago: it is forgotten.")
+        sessions.lock(session)
         return RedirectResponse("/", status_code=303)
 
     @app.get("/control")

@@ -12,23 +12,21 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp
 
 from bot.config import Config
 from bot.errors import ConfigError, VaultkeelError
-from bot.explain import explained
 from bot.ledger import browse
-from bot.ledger.history import History
 from bot.risk_view import RiskSettings, risk_report
 from bot.web.actions import add_actions
+from bot.web.door import Door
 from bot.web.effective import sections_of
 from bot.web.health import health
 from bot.web.live import MOST_LISTENERS, Live
 from bot.web.overview import DEFAULT_RANGE, RANGES, overview, policy_of
 from bot.web.pages import Pages, Trouble, trouble_of
 from bot.web.positions import positions_of
-from bot.web.reading import Reader, Site
-from bot.web.security import Door, Guard, Sessions
+from bot.web.reading import UNSOUND, Reader, Site
+from bot.web.security import Guard, Sessions
 from bot.web.targets import target_of
 
 log = structlog.get_logger("vaultkeel.web")
@@ -41,7 +39,7 @@ Before = Annotated[int | None, Query(ge=1, le=MOST_ID)]
 Word = Annotated[str, Query(max_length=200)]
 
 
-def create_app(config: Config, door: Door) -> ASGIApp:
+def create_app(config: Config, door: Door) -> Guard:
     """The dashboard of a configuration's ledger."""
     site = Site(config, Reader(config.ledger))
     sessions = Sessions(door)
@@ -160,7 +158,7 @@ def add_lists(app: FastAPI, site: Site, pages: Pages) -> None:
         if not 0 < tick_id < MOST_ID:
             raise ConfigError(f"the ledger has no tick {tick_id}")
         tick = site.tick(tick_id)
-        explanation = explained(History(site.reader.engine()), tick_id)
+        explanation = site.explained(tick_id)
         name = tick.decided.snapshot.book
         view = positions_of(tick.decided, target_of(site.configured(name)))
         with site.reader.open() as db:
@@ -204,6 +202,10 @@ def add_failures(app: FastAPI, pages: Pages) -> None:
 
     @app.exception_handler(VaultkeelError)
     def said(request: Request, error: VaultkeelError) -> Response:
+        cause = error.__cause__
+        if isinstance(cause, UNSOUND):  # the page says that something is wrong, this what
+            kind = type(cause).__name__
+            log.warning("a page can't be shown", path=request.url.path, kind=kind, why=str(cause))
         return pages.trouble(request, trouble_of(error))
 
     @app.exception_handler(HTTPException)

@@ -15,7 +15,7 @@ from bot.ledger.readonly import BusyLedger, ForeignLedger, NoLedger
 from bot.render import meant
 from bot.web import words
 from bot.web.overview import margin_tone, tone_of
-from bot.web.reading import Site
+from bot.web.reading import Site, sound
 from bot.web.security import COOKIE, Sessions, give_session, new_session
 
 PAGES = (
@@ -96,7 +96,10 @@ class Pages:
         )
 
     def page(self, request: Request, name: str, *, status: int = 200, **values: Any) -> Response:
-        """A template as an answer, with what every page shows. A browser without a session gets one."""
+        """A template as an answer, with what every page shows. A browser without a session gets one.
+
+        ConfigError where it would show a recorded figure that is none.
+        """
         session = request.cookies.get(COOKIE) or new_session()
         unlocked = self._sessions.is_unlocked(session)
         reads = unlocked or self._sessions.door.is_loopback
@@ -112,7 +115,8 @@ class Pages:
             "form_token": self._sessions.form_token(session),
             "Mode": Mode,
         }
-        html = self._env.get_template(f"{name}.html").render(shared | values)
+        with sound():
+            html = self._env.get_template(f"{name}.html").render(shared | values)
         answer = HTMLResponse(html, status_code=status)
         if COOKIE not in request.cookies:
             give_session(answer, request, session)

@@ -15,11 +15,25 @@ from bot.config.books import BookConfig
 from bot.core.accounts import address_of, chain_id_of
 from bot.core.model import Mode
 from bot.errors import ConfigError
+from bot.explain import Explanation, explained
 from bot.ledger import open_ledger
 from bot.ledger.browse import AccountMode, Newest, accounts_of, books_of, newest, worst_first
 from bot.ledger.history import History, RecordedTick
 from bot.ledger.readonly import NoLedger, open_readonly, unreadable
 from bot.web.words import short
+
+OTHER_FORM = "was recorded in a form that this version can't read"
+UNSOUND = (ValueError, TypeError, ArithmeticError)
+DAMAGED = f"Something in the ledger is damaged, or {OTHER_FORM}."
+
+
+@contextmanager
+def sound(damaged: str = DAMAGED) -> Iterator[None]:
+    """A recorded figure that is none, or a word that there isn't, becomes a ConfigError with this sentence."""
+    try:
+        yield
+    except UNSOUND as error:
+        raise ConfigError(damaged) from error
 
 
 @dataclass(slots=True)
@@ -52,13 +66,19 @@ class Reader:
         self._engine = None
 
     @contextmanager
+    def reading(self, damaged: str = DAMAGED) -> Iterator[Engine]:
+        """The engine; what SQLite refuses becomes one of our errors, as does what `sound` finds."""
+        with sound(damaged):
+            try:
+                yield self.engine()
+            except DatabaseError as error:
+                raise unreadable(error) from error
+
+    @contextmanager
     def open(self) -> Iterator[Connection]:
-        """A connection; what SQLite refuses becomes one of our errors."""
-        try:
-            with self.engine().connect() as db:
-                yield db
-        except DatabaseError as error:
-            raise unreadable(error) from error
+        """A connection, with the errors of `reading`."""
+        with self.reading() as engine, engine.connect() as db:
+            yield db
 
     def newest(self) -> Newest:
         """What is newest in the ledger."""
@@ -76,22 +96,21 @@ class Site:
 
     def tick(self, tick_id: int) -> RecordedTick:
         """A recorded tick. ConfigError where there is none of that number, or it can't be read."""
-        try:
-            return History(self.reader.engine()).tick(tick_id)
-        except DatabaseError as error:
-            raise unreadable(error) from error
-        except ValueError as error:
-            raise ConfigError(
-                f"tick {tick_id} was recorded in a form that this version can't read"
-            ) from error
+        with self.reader.reading(f"tick {tick_id} {OTHER_FORM}") as engine:
+            return History(engine).tick(tick_id)
+
+    def explained(self, tick_id: int) -> Explanation:
+        """A recorded tick's explanation. ConfigError where it, or the tick before it, can't be read."""
+        with self.reader.reading(f"tick {tick_id} or the one before it {OTHER_FORM}") as engine:
+            return explained(History(engine), tick_id)
 
     def newest_tick(self, book: str) -> RecordedTick | None:
         """A book's newest tick, None where it has none yet."""
-        history = History(self.reader.engine())
-        try:
-            found = history.newest(book)
-        except ConfigError:
-            return None
+        with self.reader.reading() as engine:
+            try:
+                found = History(engine).newest(book)
+            except ConfigError:
+                return None
         return self.tick(found)
 
     def book(self, name: str | None) -> str:

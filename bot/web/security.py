@@ -5,7 +5,6 @@ A session is a random cookie; its form token is an HMAC of it, so that only sess
 
 import hashlib
 import hmac
-import ipaddress
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -17,10 +16,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bot.web.door import Door
+
 COOKIE = "vaultkeel_session"
 LASTS_S = 12 * 3_600
 MOST_SESSIONS = 256
-SHORTEST_TOKEN = 20
 OPEN_PATHS = ("/unlock", "/static/")
 HEADERS = {
     "Content-Security-Policy": (
@@ -34,47 +34,6 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """Where the dashboard listens, the names that it answers to beside its own, and the token in the clear."""
-
-    host: str
-    token: str
-    names: tuple[str, ...] = ()
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this computer reaches it: then reading takes no token."""
-        return is_loopback(self.host)
-
-    def answers_to(self, host: str) -> bool:
-        """Whether a Host header names us. Any other name could be one that was rebound to our address."""
-        name = host_name(host)
-        if name in {"localhost", self.host.lower(), *(known.lower() for known in self.names)}:
-            return True
-        try:
-            address = ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return address.is_loopback or not self.is_loopback
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address or name is this computer's own."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def host_name(host: str) -> str:
-    """A Host header's name in lower case, without its port; "" where it makes no sense."""
-    try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
-    except ValueError:
-        return ""
 
 
 @dataclass(slots=True)
@@ -149,17 +108,17 @@ class Guard:
     """In front of everything: a Host that is ours, the right to read, and the headers of every answer."""
 
     def __init__(self, app: ASGIApp, door: Door, sessions: Sessions) -> None:
-        self._app, self._door, self._sessions = app, door, sessions
+        self.app, self._door, self._sessions = app, door, sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the class."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
-                await self._app(scope, receive, send)
+                await self.app(scope, receive, send)
             return
         secured = secured_by(send, cached=scope["path"].startswith("/static/"))
         refused = self._refused(scope)
-        await (refused or self._app)(scope, receive, secured)
+        await (refused or self.app)(scope, receive, secured)
 
     def _refused(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import dashboard
 import policies
 import pricing
 import scenario
@@ -37,6 +38,7 @@ def main() -> None:
     figures |= step("ticks on the local chain", ticks.requests)
     waking = ticks.waking(figures["tick_requests_idle"], figures["look_requests"])
     figures["waking"] = waking
+    figures |= step("the dashboard", lambda: dashboard.figures(quick))
     quality = step("policies against the optimum", lambda: policies.quality(quick))
     figures["policy_ce_ratio"] = quality["policy_ce_ratio"]
     shown = people if as_json else Console()
@@ -61,6 +63,8 @@ def plain_table(figures: dict[str, Any]) -> Table:
     for name, value in figures.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
             table.add_row(name, f"{value:.4g}")
+    for beside, value in figures["dashboard_commit_p99_ms"].items():
+        table.add_row(f"dashboard_commit_p99_ms {beside}", f"{value:.4g}")
     for costs, value in figures["policy_ce_ratio"].items():
         table.add_row(f"policy_ce_ratio {costs}", f"{value:.4f}")
     return table

@@ -31,10 +31,13 @@ def health() -> Health:
 
 
 @pytest.fixture
-def server(health: Health) -> Iterator[Server]:
+def server(health: Health, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server that waits a second for a client that says nothing."""
+
     def metrics() -> bytes:
         return b"vaultkeel_net_delta 1.5\n"
 
+    monkeypatch.setattr("bot.ops.server.TIMEOUT_S", 1)
     started = Server(("127.0.0.1", 0), metrics, lambda: health.stuck, lambda: health.unready)
     yield started
     started.close()

@@ -21,6 +21,7 @@ from bot.core.events import Event, Kind
 from bot.errors import ConfigError
 from bot.log import set_up_logs
 from bot.ops.alerts import Alerts, start_alerts
+from bot.ops.channels import Channel, Patience
 from bot.share import share
 
 KEY = "0x" + "42" * 32
@@ -33,6 +34,14 @@ def nothing_remembered() -> Iterator[None]:
     yield
     logs._secrets = before
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def no_time_to_waste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An end is noticed at once, and a failed try is repeated soon."""
+    monkeypatch.setattr("bot.ops.alerts.LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr("bot.ops.alerts.FLUSH_S", 2.0)
+    monkeypatch.setattr(Channel.__init__, "__defaults__", (Patience(first_pause_s=0.1),))
 
 
 @pytest.fixture

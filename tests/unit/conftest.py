@@ -9,7 +9,12 @@ import structlog
 from hypothesis import settings
 
 settings.register_profile("unit", deadline=None)
-settings.load_profile("unit")
+settings.register_profile("long", deadline=None, max_examples=1_000)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """As many examples as there is time for. Tests with a number of their own say it by the profile's."""
+    settings.load_profile("long" if config.getoption("--long") else "unit")
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,13 @@ FAST = Patience(queue=5, first_pause_s=0.01, longest_pause_s=0.02, hangs_s=0.1, 
 HALT = Event(Kind.HALTED, "look into it", "eth")
 
 
+@pytest.fixture(autouse=True)
+def no_time_to_waste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An end is noticed at once, and waits for a channel that hangs no longer than a test has time for."""
+    monkeypatch.setattr("bot.ops.alerts.LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr("bot.ops.alerts.FLUSH_S", 1.0)
+
+
 class Service:
     """What a channel delivers to. `answer` says what becomes of a message."""
 

@@ -300,7 +300,7 @@ def changed(market: str, size: Decimal, notional: Decimal) -> Log:
 
 
 @pytest.mark.timeout(600)
-@settings(max_examples=40)
+@settings(max_examples=settings.default.max_examples // 10)
 @given(
     of_book=st.sampled_from([*EACH, ALL_AT_ONCE]),
     in_all=st.sampled_from([*EACH, ALL_AT_ONCE, Budgets()]),

@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from eth_abi.abi import encode
@@ -16,6 +18,21 @@ MOST_BYTES = 24_576
 KEY = re.compile(r"^(\w+): constant\(bytes32\) = 0x([0-9a-f]{64})$", re.MULTILINE)
 
 
+def test_neither_sources_nor_bytecode_were_changed_since_they_were_compiled() -> None:
+    assert compiling.digest() == compiling.DIGEST.read_text(encoding="utf-8").strip()
+
+
+@pytest.mark.parametrize("name", ["keys.vy", "StandInBank.vy", "bytecode.json"])
+def test_any_change_of_them_shows(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(compiling.SOURCES, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(compiling, "SOURCES", tmp_path)
+    monkeypatch.setattr(compiling, "OUTPUT", tmp_path / compiling.OUTPUT.name)
+    with (tmp_path / name).open("a", encoding="utf-8") as file:
+        file.write("\n")
+    assert compiling.digest() != compiling.DIGEST.read_text(encoding="utf-8").strip()
+
+
+@pytest.mark.long
 @pytest.mark.skipif(find_spec("vyper") is None, reason="needs vyper, which the test extra brings")
 def test_the_bytecode_is_what_the_sources_compile_to() -> None:
     assert as_text(compiling.compile_sources()) == compiling.OUTPUT.read_text(encoding="utf-8")

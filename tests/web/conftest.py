@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from dashboards import Book, Dashboard, command, copied, environment, served
 from playwright.sync_api import Browser, sync_playwright
 
@@ -32,6 +33,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Book:
     return Book(folder / "vaultkeel.toml")
 
 
+@pytest.fixture(autouse=True)
+def logs_of_its_own() -> Iterator[None]:
+    """A test that sets up the logs writes to a standard error that ends with it."""
+    yield
+    structlog.reset_defaults()
+
+
 @pytest.fixture
 def book(demo: Book, tmp_path: Path) -> Book:
     """A copy of the demo's, to be changed."""
@@ -41,7 +49,7 @@ def book(demo: Book, tmp_path: Path) -> Book:
 @pytest.fixture(scope="session")
 def shared(demo: Book, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
     """A dashboard that no test changes the ledger of."""
-    with served(copied(demo, tmp_path_factory.mktemp("shared"))) as dashboard:
+    with served(copied(demo, tmp_path_factory.mktemp("shared")), by_command=True) as dashboard:
         yield dashboard
 
 

@@ -5,16 +5,27 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 
 import httpx
 import pytest
-from dashboards import ROOT, TOKEN, Book, Dashboard, command, environment, served
+from dashboards import (
+    ROOT,
+    TOKEN,
+    Book,
+    Dashboard,
+    environment,
+    form_token,
+    hosted,
+    unlocked,
+)
 
 from bot.config import load_config
 from bot.ledger import open_ledger
 from bot.ledger.readonly import open_readonly
+from bot.web.__main__ import TOKEN_VARIABLE, door_of, main, parsed
+from bot.web.door import Door
 
 READS = (
     "/",
@@ -36,18 +47,6 @@ CANARY = "canary-of-a-secret-7f3a"
 def client(shared: Dashboard) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=shared.url, timeout=10) as opened:
         yield opened
-
-
-def form_token(answer: httpx.Response) -> str:
-    return answer.text.split('name="form_token" value="')[1].split('"')[0]
-
-
-def unlocked(client: httpx.Client, origin: str) -> str:
-    """Gives the token; returns what forms of the new session must carry."""
-    given = {"token": TOKEN, "form_token": form_token(client.get("/unlock"))}
-    answer = client.post("/unlock", data=given, headers={"Origin": origin})
-    assert answer.status_code == 303
-    return form_token(client.get("/control/halt"))
 
 
 def modes(book: Book) -> int:
@@ -168,8 +167,8 @@ def test_odd_forms_have_a_designed_answer(client: httpx.Client, shared: Dashboar
 
 
 def test_elsewhere_the_token_is_needed_to_read(book: Book) -> None:
-    with served(book, "--host", "0.0.0.0", "--allow-host", "desk.example") as dashboard:  # noqa: S104
-        url = dashboard.url.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+    with hosted(book, "0.0.0.0", "desk.example") as dashboard:  # noqa: S104
+        url = dashboard.url
         with httpx.Client(base_url=url) as client:
             for path in READS:
                 assert client.get(path).status_code == 401
@@ -183,6 +182,15 @@ def test_elsewhere_the_token_is_needed_to_read(book: Book) -> None:
             assert client.get("/").status_code == 200
 
 
+def test_the_options_make_the_door() -> None:
+    given = parsed(
+        ["--config", "x.toml", "--host", "192.0.2.1", "--allow-host", "a.example", "--allow-host", "b.org"]
+    )
+    assert door_of(given, TOKEN) == Door("192.0.2.1", TOKEN, ("a.example", "b.org"))
+    assert not door_of(given, TOKEN).is_loopback
+    assert door_of(parsed(["--config", "x.toml"]), TOKEN).is_loopback
+
+
 def test_no_secret_is_shown_or_read(book: Book) -> None:
     text = book.config.read_text(encoding="utf-8")
     start = text.index("rpc_urls = ")
@@ -193,7 +201,7 @@ def test_no_secret_is_shown_or_read(book: Book) -> None:
     assert CANARY not in repr(config)
     os.environ["RPC_CANARY"] = f"https://{CANARY}"
     try:
-        with served(book) as dashboard, httpx.Client(base_url=dashboard.url) as client:
+        with hosted(book) as dashboard, httpx.Client(base_url=dashboard.url) as client:
             for path in READS[:-1]:
                 answer = client.get(path)
                 assert answer.status_code == 200
@@ -216,6 +224,15 @@ def test_the_process_imports_nothing_that_signs() -> None:
     assert run.stdout.strip() == "[]"
 
 
+def test_many_who_look_at_once_are_all_answered(shared: Dashboard) -> None:
+    """More than the ledger keeps connections open for: none may lose its connection to another."""
+    with httpx.Client(base_url=shared.url, timeout=60) as client:
+        with ThreadPoolExecutor(16) as crowd:
+            answers = list(crowd.map(client.get, [*READS[:-1], "/orders?show=open", "/?span=all"] * 8))
+        assert {answer.status_code for answer in answers} == {200}
+        assert client.get("/health").status_code == 200
+
+
 def test_reading_changes_no_byte_and_writes_are_refused(book: Book) -> None:
     before = book.ledger.read_bytes()
     engine = open_readonly(book.ledger)
@@ -236,99 +253,62 @@ def test_a_writer_never_waits_for_a_reader(book: Book) -> None:
     engine.dispose()
 
 
-def broken(book: Book, how: str) -> None:
-    """Makes a ledger unreadable."""
-    for suffix in ("-wal", "-shm"):
-        Path(f"{book.ledger}{suffix}").unlink(missing_ok=True)
-    if how == "missing":
-        book.ledger.unlink()
-    elif how == "half":
-        content = book.ledger.read_bytes()
-        book.ledger.write_bytes(content[: len(content) // 3])
-    elif how == "text":
-        book.ledger.write_text("not a database " * 400, encoding="utf-8")
-    elif how == "folder":
-        book.ledger.unlink()
-        book.ledger.mkdir()
-    else:
-        with closing(sqlite3.connect(book.ledger, isolation_level=None)) as db:
-            if how == "newer":
-                db.execute("UPDATE meta SET value = '99'")
-            elif how == "foreign":
-                db.execute("DROP TABLE meta")
-            elif how == "empty":
-                db.execute("PRAGMA foreign_keys=OFF")
-                for table in ("fills", "attempts", "nonces", "intents", "ticks"):
-                    db.execute(f"DELETE FROM {table}")  # noqa: S608
-            elif how == "unreadable tick":
-                db.execute("UPDATE ticks SET snapshot_json = '{\"book\": 1}'")
-
-
-@pytest.mark.long
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("options", "token", "said"),
     [
-        ("missing", "No ledger yet"),
-        ("half", "can’t be read|can&#39;t be read|can't be read"),
-        ("text", "can&#39;t be read|can't be read"),
-        ("folder", "No ledger yet"),
-        ("newer", "schema 99"),
-        ("foreign", "not a Vaultkeel ledger"),
-        ("empty", "No tick yet"),
-        ("unreadable tick", "can&#39;t be shown|can't be shown"),
-    ],
-)
-def test_a_ledger_that_cant_be_read_has_a_designed_page(book: Book, how: str, said: str) -> None:
-    broken(book, how)
-    with served(book) as dashboard, httpx.Client(base_url=dashboard.url) as client:
-        for path in ("/", "/positions", "/decisions", "/orders", "/risk", "/health", "/control"):
-            answer = client.get(path)
-            assert answer.status_code in (200, 404, 503), (path, answer.text)
-            assert "Traceback" not in answer.text
-        assert any(part in client.get("/positions").text for part in said.split("|"))
-        assert client.get("/settings").status_code == 200
-
-
-@pytest.mark.long
-def test_a_locked_ledger_says_so(book: Book) -> None:
-    with closing(sqlite3.connect(book.ledger, isolation_level=None)) as db:
-        db.execute("PRAGMA journal_mode=DELETE")
-        db.execute("BEGIN EXCLUSIVE")
-        with served(book) as dashboard, httpx.Client(base_url=dashboard.url, timeout=30) as client:
-            answer = client.get("/positions")
-            assert answer.status_code == 503
-            assert "The ledger is busy" in answer.text
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(
-    ("options", "environ", "said"),
-    [
-        ((), {"VAULTKEEL_DASHBOARD_TOKEN": "short"}, "at least 20 characters"),
-        (("--host", "nowhere.invalid"), {}, "can't listen"),
-        (("--config", "nothing.toml"), {}, "is not there"),
+        ((), "short", "at least 20 characters"),
+        (("--host", "nowhere.invalid"), TOKEN, "can't listen"),
+        (("--config", "nothing.toml"), TOKEN, "nothing.toml"),
+        (("--token-file", "nothing"), TOKEN, "can't be read"),
     ],
 )
 def test_what_cant_be_served_is_one_line(
-    book: Book, options: tuple[str, ...], environ: dict[str, str], said: str
+    book: Book,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    token: str,
+    said: str,
 ) -> None:
-    arguments = command("dashboard", "--config", book.config, "--port", "0", *options)
-    env = environment(**environ)
-    run = subprocess.run(arguments, env=env, capture_output=True, text=True, check=False, timeout=60)
+    arguments = ["--config", str(book.config), "--port", "0", *options]
+    monkeypatch.setattr(sys, "argv", ["vaultkeel dashboard", *arguments])
+    monkeypatch.setenv(TOKEN_VARIABLE, token)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    told = capsys.readouterr().err.strip()
+    assert said in told
+    assert len(told.splitlines()) == 1
+
+
+def test_without_its_packages_it_says_what_to_install(book: Book) -> None:
+    code = (
+        "import sys\n"
+        "for name in ('fastapi', 'starlette', 'uvicorn', 'jinja2'): sys.modules[name] = None\n"
+        "from bot.web.__main__ import main; main()"
+    )
+    arguments = [sys.executable, "-c", code, "--config", str(book.config)]
+    run = subprocess.run(
+        arguments, env=environment(), capture_output=True, text=True, check=False, timeout=60
+    )
     assert run.returncode == 2
-    assert said in run.stderr
+    assert "pip install 'vaultkeel[web]'" in run.stderr
     assert "Traceback" not in run.stderr
 
 
-def test_a_new_token_is_printed_once(book: Book) -> None:
-    env = {name: value for name, value in environment().items() if name != "VAULTKEEL_DASHBOARD_TOKEN"}
-    arguments = command("dashboard", "--config", book.config, "--port", "0")
+def test_a_new_token_is_printed_once_and_is_the_one(book: Book) -> None:
+    env = {name: value for name, value in environment().items() if name != TOKEN_VARIABLE}
+    arguments = [sys.executable, "-m", "bot.web", "--config", str(book.config), "--port", "0"]
     with subprocess.Popen(arguments, env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first, second = process.stdout.readline(), process.stdout.readline()
+        url, token = first.split()[2].rstrip("/;"), second.rsplit(" ", 1)[1].strip()
+        with httpx.Client(base_url=url) as client:
+            unlocked(client, url, token)
         process.terminate()
-    assert "dashboard at http://127.0.0.1:" in first
-    assert len(second.rsplit(" ", 1)[1].strip()) >= 32
+        assert process.stdout.read() == ""
+    assert first.startswith("dashboard at http://127.0.0.1:")
+    assert len(token) >= 32
 
 
 def test_the_shipped_library_is_the_named_version() -> None:

@@ -4,29 +4,53 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from dashboards import EXPLORER, TOKEN, Book, Dashboard, served
+from dashboards import EXPLORER, TOKEN, Book, Dashboard, hosted
 from playwright.sync_api import Browser, Page, expect
 
 from bot.core.model import Mode
 from bot.ledger import open_ledger
 
-PAGES = (
-    "/",
-    "/positions",
-    "/decisions",
-    "/decisions/3",
-    "/orders",
-    "/risk",
-    "/health",
-    "/settings",
-    "/control",
-)
-FORMS = ("/unlock", "/control/halt", "/nowhere")
+SAYS = {
+    "/": (
+        "Net delta",
+        "of required",
+        "Last decision",
+        "Next check",
+        "Without a hedge",
+        "Cost today",
+        "Active",
+    ),
+    "/positions": (
+        "Options of the vault",
+        "By expiry",
+        "By strike",
+        "Delta and gamma over the price",
+        "+30 %",
+    ),
+    "/decisions": ("outside", "Rebalance", "Why"),
+    "/decisions/3": ("Arithmetic", "trigger", "Gap to the target", "Change of value", "Unexplained"),
+    "/orders": ("Filled", "nonce", "gwei"),
+    "/risk": (
+        "Profit and loss by price and vol",
+        "Monte carlo",
+        "Liquidation price",
+        "Oracle frozen",
+        "Runway",
+    ),
+    "/health": ("Last tick", "agrees", "1 provider", "the first reconciliation", "Trading runs"),
+    "/settings": ("daily_error_usd", "from file:hedger.key", "set, not shown"),
+    "/control": ("Halt", "Reduce only", "is so now"),
+    "/unlock": ("Give the token", "twelve hours"),
+    "/control/halt": ("Give the token",),
+    "/nowhere": ("No such page",),
+}
 AXE = Path(__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+AXE_ALWAYS = ("/", "/decisions", "/settings", "/control/halt", "/nowhere")
+"""One of each kind: charts, a list with a form, tables, a form, a message."""
 LIVE_MS = 1_000
 """The most that may pass from a tick's commit to its showing."""
 
@@ -34,68 +58,104 @@ LIVE_MS = 1_000
 @contextmanager
 def opened(browser: Browser, path: str, width: int = 1280, scheme: str = "light") -> Iterator[Page]:
     """A page whose console must stay silent."""
+    with tab(browser, width, scheme) as (page, said):
+        page.goto(path)
+        expect(page.locator("#link.live")).to_be_attached()
+        yield page
+        page.close()
+        assert not said
+
+
+@contextmanager
+def tab(browser: Browser, width: int = 1280, scheme: str = "light") -> Iterator[tuple[Page, list[str]]]:
+    """An empty page, and what its console will say."""
     said: list[str] = []
+
+    def heard(text: str) -> None:
+        if "404 (Not Found)" not in text:
+            said.append(text)
+
     context = browser.new_context(
         viewport={"width": width, "height": 844},
         color_scheme=scheme,  # type: ignore[arg-type]
         bypass_csp=False,
     )
     page = context.new_page()
-    page.on(
-        "console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None
-    )
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.goto(path)
-    expect(page.locator("#link.live")).to_be_attached()
-    yield page
+    page.on("console", lambda message: heard(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: heard(str(error)))
+    yield page, said
     context.close()
-    loud = [text for text in said if "404 (Not Found)" not in text]
-    assert not loud
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A page that is open, for all that is asked of it."""
+
+    path: str
+    page: Page
+
+
+@pytest.fixture(scope="module")
+def wide(browser: Browser) -> Iterator[tuple[Page, list[str]]]:
+    with tab(browser) as found:
+        yield found
+
+
+@pytest.fixture(scope="module", params=SAYS)
+def visit(request: pytest.FixtureRequest, shared: Dashboard, wide: tuple[Page, list[str]]) -> Iterator[Visit]:
+    """Every page in turn, loaded once, its console silent."""
+    page, said = wide
+    page.goto(shared.url + request.param)
+    expect(page.locator("#link.live")).to_be_attached()
+    yield Visit(request.param, page)
+    heard, said[:] = tuple(said), []
+    assert not heard
+
+
+def test_a_page_says_what_it_is_for(visit: Visit) -> None:
+    for text in SAYS[visit.path]:
+        expect(visit.page.locator("body")).to_contain_text(text)
+
+
+def test_a_phone_scrolls_no_page_sideways(visit: Visit) -> None:
+    visit.page.set_viewport_size({"width": 390, "height": 844})
+    visit.page.wait_for_timeout(150)  # charts take their new width a moment after the window has
+    too_wide = visit.page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+    visit.page.set_viewport_size({"width": 1280, "height": 844})
+    assert too_wide == 0
+
+
+def test_axe_finds_no_serious_fault(visit: Visit, long: bool) -> None:
+    if not long and visit.path not in AXE_ALWAYS:
+        pytest.skip("takes long over all pages: --long")
+    visit.page.wait_for_timeout(150)
+    assert not serious_faults(visit.page)
+
+
+def each_but_first_long(*cases: tuple[str, int]) -> list[object]:
+    return [cases[0], *(pytest.param(*case, marks=pytest.mark.long) for case in cases[1:])]
 
 
 @pytest.mark.parametrize(
-    ("path", "texts"),
-    [
-        (
-            "/",
-            (
-                "Net delta",
-                "of required",
-                "Last decision",
-                "Next check",
-                "Without a hedge",
-                "Cost today",
-                "Active",
-            ),
-        ),
-        (
-            "/positions",
-            ("Options of the vault", "By expiry", "By strike", "Delta and gamma over the price", "+30 %"),
-        ),
-        ("/decisions", ("outside", "Rebalance", "Why")),
-        ("/decisions/3", ("Arithmetic", "trigger", "Gap to the target", "Change of value", "Unexplained")),
-        ("/orders", ("Filled", "nonce", "gwei")),
-        (
-            "/risk",
-            (
-                "Profit and loss by price and vol",
-                "Monte carlo",
-                "Liquidation price",
-                "Oracle frozen",
-                "Runway",
-            ),
-        ),
-        ("/health", ("Last tick", "agrees", "1 provider", "the first reconciliation", "Trading runs")),
-        ("/settings", ("daily_error_usd", "from file:hedger.key", "set, not shown")),
-        ("/control", ("Halt", "Reduce only", "is so now")),
-    ],
+    ("path", "width"), each_but_first_long(*((path, width) for path in SAYS for width in (390, 1280)))
 )
-def test_a_page_says_what_it_is_for(
-    shared: Dashboard, browser: Browser, path: str, texts: tuple[str, ...]
+def test_axe_finds_no_serious_fault_in_the_dark_nor_on_a_phone(
+    shared: Dashboard, browser: Browser, path: str, width: int
 ) -> None:
-    with opened(browser, shared.url + path) as page:
-        for text in texts:
-            expect(page.locator("body")).to_contain_text(text)
+    with opened(browser, shared.url + path, width=width, scheme="dark") as page:
+        assert not serious_faults(page)
+
+
+def serious_faults(page: Page) -> list[tuple[str, list[str]]]:
+    """What axe-core calls serious or critical, with the first nodes that have it."""
+    page.evaluate(AXE)
+    return [
+        (fault["id"], [node["html"][:120] for node in fault["nodes"]][:3])
+        for fault in page.evaluate("axe.run()")["violations"]
+        if fault["impact"] in ("serious", "critical")
+    ]
 
 
 def test_charts_are_drawn_and_answer_the_pointer(shared: Dashboard, browser: Browser) -> None:
@@ -137,7 +197,7 @@ def test_decisions_are_filtered(shared: Dashboard, browser: Browser) -> None:
 
 
 def test_a_new_tick_shows_within_a_second(book: Book, browser: Browser) -> None:
-    with served(book) as dashboard, opened(browser, dashboard.url) as page:
+    with hosted(book) as dashboard, opened(browser, dashboard.url) as page:
         page.wait_for_timeout(700)
         ledger = open_ledger(book.ledger)
         newest = ledger.history.tick(ledger.history.newest("eth")).decided
@@ -154,7 +214,7 @@ def test_a_new_tick_shows_within_a_second(book: Book, browser: Browser) -> None:
 
 
 def test_halt_and_resume_through_the_page(book: Book, browser: Browser) -> None:
-    with served(book) as dashboard, opened(browser, dashboard.url) as page:
+    with hosted(book) as dashboard, opened(browser, dashboard.url) as page:
         page.get_by_role("link", name="Control").click()
         page.get_by_role("link", name="Halt…").click()
         page.get_by_label("Token").fill(TOKEN)
@@ -175,37 +235,13 @@ def test_halt_and_resume_through_the_page(book: Book, browser: Browser) -> None:
 
 
 def test_a_halt_from_elsewhere_shows_on_an_open_page(book: Book, browser: Browser) -> None:
-    with served(book) as dashboard, opened(browser, dashboard.url) as page:
+    with hosted(book) as dashboard, opened(browser, dashboard.url) as page:
         ledger = open_ledger(book.ledger)
         with closing(sqlite3.connect(book.ledger)) as db:
             (account,) = db.execute("SELECT 'eip155:' || chain_id || ':' || account FROM chains").fetchone()
         ledger.set_mode(account, Mode.HALTED, "by the desk", int(time.time()))
         ledger.close()
         expect(page.locator(".banner")).to_contain_text("by the desk", timeout=3_000)
-
-
-@pytest.mark.parametrize("path", [*PAGES, *FORMS])
-def test_a_phone_scrolls_no_page_sideways(shared: Dashboard, browser: Browser, path: str) -> None:
-    with opened(browser, shared.url + path, width=390) as page:
-        page.wait_for_timeout(100)
-        too_wide = page.evaluate(
-            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        )
-        assert too_wide == 0
-
-
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
-@pytest.mark.parametrize("path", [*PAGES, *FORMS])
-def test_axe_finds_no_serious_fault(shared: Dashboard, browser: Browser, path: str, scheme: str) -> None:
-    with opened(browser, shared.url + path, scheme=scheme) as page:
-        page.evaluate(AXE)
-        found = page.evaluate("axe.run()")["violations"]
-        serious = [
-            (fault["id"], [node["html"][:120] for node in fault["nodes"]][:3])
-            for fault in found
-            if fault["impact"] in ("serious", "critical")
-        ]
-        assert not serious
 
 
 def test_the_theme_is_switched_and_kept(shared: Dashboard, browser: Browser) -> None:
@@ -240,7 +276,7 @@ def test_the_keyboard_reaches_everything(shared: Dashboard, browser: Browser) ->
 def test_a_ledger_that_comes_later_fills_the_page(book: Book, browser: Browser) -> None:
     away = book.ledger.with_suffix(".away")
     book.ledger.rename(away)
-    with served(book) as dashboard:
+    with hosted(book) as dashboard:
         context = browser.new_context()
         page = context.new_page()
         page.goto(dashboard.url)
