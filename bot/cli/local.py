@@ -26,8 +26,11 @@ def demo(
         "demo-out"
     ),
     venue: Annotated[
-        Literal["curie", "gmx"],
-        typer.Option(help="Where it is hedged: the real Curie contracts, or a stand-in of GMX v2."),
+        Literal["curie", "gmx", "hyperliquid"],
+        typer.Option(
+            help="Where it is hedged: the real Curie contracts, or a stand-in of GMX v2 or of Hyperliquid, "
+            "the last with vaults like Rysk V12's."
+        ),
     ] = "curie",
     as_json: Json = False,
 ) -> None:

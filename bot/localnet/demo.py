@@ -17,13 +17,14 @@ from bot.core.model import OutcomeState, Snapshot
 from bot.desk import Tick
 from bot.errors import DataError
 from bot.localnet.configuration import write_files
+from bot.localnet.demo_rysk import open_rysk_stage
 from bot.localnet.demo_stages import LyraStage, Stage
 from bot.localnet.demo_venues import CurieSide, GmxSide, Side
 from bot.localnet.world import START_PRICE, start_world
 from bot.simulate.measures import Cost, Rehearsal, Step, measures
 from bot.simulate.paths import JumpDiffusion
 
-MOST_VISITS = 60
+MOST_VISITS = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Plan:
     step_minutes: float
     seed: int
     out: Path
-    venue: Literal["curie", "gmx"] = "curie"
+    venue: Literal["curie", "gmx", "hyperliquid"] = "curie"
 
     @property
     def step_s(self) -> int:
@@ -61,6 +62,10 @@ def rehearse(plan: Plan, progress: Callable[[str], None], watch: Watch) -> Rehea
 @contextmanager
 def open_stage(plan: Plan, progress: Callable[[str], None]) -> Iterator[Stage]:
     """The plan's world with its markets open; its chain ends with it."""
+    if plan.venue == "hyperliquid":
+        with open_rysk_stage(plan.seed, progress) as stage:
+            yield stage
+        return
     with start_world(short_only=True, progress=progress) as world:
         progress("Opening the option boards and funding the accounts")
         side: Side = GmxSide(world, plan.seed) if plan.venue == "gmx" else CurieSide(world)
@@ -134,6 +139,7 @@ class Run:
     def _step(self, index: int, at: int, price: Decimal) -> Step:
         self._settled += self._stage.advance(at, price)
         m1 = self._desk.observe(self._book)
+        nav_m1 = self._stage.nav(m1)
         gas = self._gas_usd()
         self._trades += self._stage.trade(first=index == 0)
         filled = self._fills()
@@ -143,7 +149,7 @@ class Run:
         step = Step(
             at=at,
             price=m1.spot,
-            nav_m1=self._stage.nav(m1),
+            nav_m1=nav_m1,
             nav_m2=self._stage.nav(before.snapshot),
             hedge_m1=self._stage.value(m1) - gas,
             venue_value_m1=m1.venue.margin.account_value,
