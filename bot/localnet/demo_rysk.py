@@ -71,6 +71,7 @@ class RyskStage:
         self._open: list[Written] = []
         self._first_s = self._seen_s = self.now()
         self._price = START_PRICE
+        self._brought_usd = Decimal(0)
 
     def configuration(self) -> tomlkit.TOMLDocument:
         """HyperEVM's shipped configuration with this world's addresses, and the vol that its options are sold at."""
@@ -134,7 +135,8 @@ class RyskStage:
             self._core.work()
 
     def nav(self, seen: Snapshot) -> Decimal:
-        """The options at Black-Scholes with the vol that they were sold at, the coins at the spot, and the money.
+        """The options at Black-Scholes with the vol that they were sold at, the coins at the spot, and the money, less
+        what the writer brought as collateral, at the prices then.
 
         It has to be asked before the vaults change again: the money is read now.
         """
@@ -145,7 +147,7 @@ class RyskStage:
         secured = sum((written.money for written in self._open), Decimal(0))
         raw = gamma.token(self._node, self._gamma.strike_asset).read("balanceOf", self._writer)
         money = from_raw(raw, self._gamma.strike_decimals)
-        return Decimal(repr(options)) + coins * seen.spot + secured + money
+        return Decimal(repr(options)) + coins * seen.spot + secured + money - self._brought_usd
 
     def value(self, seen: Snapshot) -> Decimal:
         """See the protocol: the account's perp side closed, and its spot side."""
@@ -174,6 +176,7 @@ class RyskStage:
         series = self._series_of(strike, expiry, is_put)
         write = gamma.open_cash_secured_put if is_put else gamma.open_covered_call
         number = write(self._node, self._gamma, self._writer, series, size, buyer=self._who.traders[0])
+        self._brought_usd += size * (strike if is_put else self._price)
         self._open.append(Written(number, expiry, size * strike if is_put else Decimal(0)))
         years = (expiry - self.now()) / SECONDS_PER_YEAR
         worth = black_scholes(float(self._price), float(strike), years, float(VOL), 0.0, not is_put).price
