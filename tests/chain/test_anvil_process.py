@@ -67,7 +67,7 @@ def owner(binary: Path) -> Iterator[Callable[[str, str], subprocess.Popen[str]]]
     yield start
     for process in started:
         process.send_signal(signal.SIGINT)  # by which even the owner in a failed test ends its anvil
-        process.wait(10)
+        process.wait(30)
         assert process.stdout is not None
         process.stdout.close()
 
@@ -327,7 +327,7 @@ def test_an_interrupted_owner_leaves_no_anvil(
     port = port_of(process)
     assert is_served(port)
     process.send_signal(signal.SIGINT)
-    process.wait(10)
+    process.wait(30)
     assert comes_true(lambda: not is_served(port))
 
 
@@ -342,7 +342,7 @@ def test_an_interrupt_at_any_moment_of_the_start_leaves_no_anvil(
         process = owner(mode, chain)
         time.sleep(after_ms / 1000)
         process.send_signal(signal.SIGINT)
-        process.wait(10)
+        process.wait(30)
         assert comes_true(lambda chain=chain: not anvils_with(chain))  # type: ignore[misc]
 
 
@@ -353,7 +353,7 @@ def test_an_owner_that_is_killed_leaves_no_anvil(owner: Callable[[str, str], sub
     port = port_of(process)
     assert len(anvils_with(chain)) == 1
     process.kill()
-    process.wait(10)
+    process.wait(30)
     assert comes_true(lambda: not is_served(port) and not anvils_with(chain))
 
 

@@ -176,8 +176,8 @@ def test_every_command_of_a_page_ends_well(page: str, stage: Stage, monkeypatch:
 def test_what_runs_elsewhere_is_there() -> None:
     readme = [command.words[1:] for command in commands(README) if command.is_program]
     shown = [c for lines in SHOWN.values() for c in lines if c.is_program and c.words[1] in ELSEWHERE]
-    assert shown
-    assert [c.line for c in shown if c.words[1:] not in readme] == []
+    assert {c.words[1] for c in shown} == set(ELSEWHERE)
+    assert [c.line for c in shown if c.words[1:] not in (*readme, ["init"])] == []
 
 
 @pytest.mark.long
