@@ -81,6 +81,7 @@ class Config(Model):
         if len(set(names)) < len(names) or len(set(markets)) < len(markets):
             raise ValueError("two books share a name or a market of the venue")
         self._chains_are_told_apart()
+        self._nothing_is_hedged_twice()
         traders = {(book.venue.chain, book.venue.trader) for book in self.books}
         if len(traders) > len({chain for chain, _ in traders}):
             raise ValueError(
@@ -108,6 +109,20 @@ class Config(Model):
         if self.mode == "live" and self.signer.kind == "watch":
             raise ValueError('mode "live" needs a signer that holds a key, not kind "watch"')
         return self
+
+    def _nothing_is_hedged_twice(self) -> None:
+        """ValueError where books that count the same hedge more than all of it together."""
+        shares: dict[tuple[str, ...], dict[str, Decimal]] = {}
+        for book in self.books:
+            for counted in {one for source in book.sources for one in source.counts}:
+                shares.setdefault(counted, {})[book.name] = book.target.hedge_ratio
+        for counted, by_book in shares.items():
+            if len(by_book) > 1 and sum(by_book.values()) > 1:
+                both, share = " and ".join(by_book), sum(by_book.values())
+                raise ValueError(
+                    f"the books {both} count {' '.join(counted[1:])} and hedge {share:f} times its delta together: "
+                    "lower their hedge_ratio, or let one book hedge it"
+                )
 
     def _chains_are_told_apart(self) -> None:
         """ValueError where two names are one chain, or what belongs to one chain is asked of several."""

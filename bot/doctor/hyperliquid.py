@@ -19,7 +19,9 @@ NETWORKS = {999: "HyperEVM", 998: "HyperEVM's testnet"}
 GAS_COIN = "HYPE"
 LOOK_BACK = 64
 """How many blocks ago a node's memory is tried."""
-LEAST_PROVIDED = "it is good enough to trade on; a fork, or a look back, needs a node that keeps old state"
+LEAST_PROVIDED = (
+    "set drift_blocks of its chain: else a read that a new block overtakes is refused and the tick skipped"
+)
 
 
 def hyperliquid_findings(patient: Patient, state: VenueState) -> list[Finding]:

@@ -20,7 +20,7 @@ from bot.ports import Reader
 MARK = " (declared)"
 CLOCK_GAP_S = 300
 """How far the operator's clock may be ahead of the chain's."""
-LATEST_S = 4_102_444_800
+EARLIEST_S, LATEST_S = 1_500_000_000, 4_102_444_800
 
 WhenExpired = Literal["refuse", "drop"]
 
@@ -81,7 +81,7 @@ class DeclaredSource:
 
     def _is_live(self, option: DeclaredOption, now: int) -> bool:
         """Whether an option still counts. What an expired one left behind only the operator knows."""
-        if option.expiry > LATEST_S:
+        if not EARLIEST_S <= option.expiry <= LATEST_S:
             raise DataError(f"{option.place}: expiry {option.expiry} is no Unix second of this century")
         if option.expiry > now:
             return True

@@ -196,6 +196,8 @@ def _time(place: str, field: str, value: Any) -> int:
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     except (ValueError, TypeError):
         raise DataError(f"{place}: {field} is no time like 2026-11-27T08:00Z") from None
+    if isinstance(value, str) and ":" not in value:
+        raise DataError(f"{place}: {field} has no hour: write it like 2026-11-27T08:00Z")
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     if moment.utcoffset() != UTC.utcoffset(None):

@@ -5,7 +5,7 @@ the underlying is a holding. Options bring no vols: the book's are used. Nothing
 reports an expiry's price an option is a position, and the pricing knows what one without time left is worth.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -124,6 +124,7 @@ class GammaSource:
         }
         answers |= yield from ask({("price", *pair): call for pair, call in expiries.items()})
         self._counts = counts
+        self._refuse_strays(answers, held)
         return self._state(answers, vaults)
 
     def _first_calls(self) -> dict[Key, Call]:
@@ -153,6 +154,23 @@ class GammaSource:
         calls |= self._calls_of_options({*self._options, *scope.otokens})
         calls |= {("price", *pair): self._expiry_call(*pair) for pair in self._expiries()}
         return calls
+
+    def _refuse_strays(self, answers: Answers, held: Set[str]) -> None:
+        """DataError where a wallet holds a series that left the vaults: after a restart nobody would know it."""
+        for address in self._options.keys() - held - set(self._scope.otokens):
+            option = self._options[address]
+            if option.underlying in self._scope.ignored:
+                continue
+            if not any(answers["balance", address, owner] for owner in self._scope.owners):
+                continue
+            raw, reported = answers["price", option.underlying, option.expiry]
+            price = from_raw(raw, PRICE_DECIMALS)
+            worthless = price <= option.strike if option.is_call else price >= option.strike
+            if not (reported and worthless):
+                raise DataError(
+                    f"{self.name}: an owner's wallet holds options {address}, which no vault has any more: "
+                    "name them in otokens"
+                )
 
     def _calls_of_options(self, addresses: Iterable[str]) -> dict[Key, Call]:
         """The owners' balances of some series, and once what each of them is."""

@@ -307,6 +307,7 @@ class TestTogether:
     def doubled(self, write: Write, **changes: Any) -> Path:
         first = tomllib.loads(SHIPPED.read_text(encoding="utf-8"))["books"][0]
         second = copy.deepcopy(first) | {"name": "second"}
+        second["sources"][0]["market"] = ADDRESS
         second["venue"]["base_token"] = ADDRESS
         del second["margin"]  # the account's is watched by the first
         second |= {name: value for name, value in changes.items() if name == "name"}
@@ -322,6 +323,7 @@ class TestTogether:
         """Else one would take out what the other puts in, and take back what the other allows."""
         first = tomllib.loads(SHIPPED.read_text(encoding="utf-8"))["books"][0]
         second = copy.deepcopy(first) | {"name": "second"}
+        second["sources"][0]["market"] = ADDRESS
         second["venue"]["base_token"] = ADDRESS
         told = mistake(write(("books",), [first, second]))
         assert "the books eth and second watch the margin of one account" in told
@@ -340,6 +342,22 @@ class TestTogether:
             f'{text}\n[chains.other]\nrpc_urls = ["http://other"]\nquorum = 1\n{other}\n', encoding="utf-8"
         )
         return path
+
+    @pytest.mark.parametrize(("shares", "fits"), [(("1", "1"), False), (("0.4", "0.6"), True)])
+    def test_two_books_of_one_vault_hedge_all_of_it_at_most(
+        self, write: Write, shares: tuple[str, str], fits: bool
+    ) -> None:
+        first = tomllib.loads(SHIPPED.read_text(encoding="utf-8"))["books"][0]
+        second = copy.deepcopy(first) | {"name": "second"}
+        second["venue"]["base_token"] = ADDRESS
+        del second["margin"]
+        for book, ratio in zip((first, second), shares, strict=True):
+            book["target"]["hedge_ratio"] = ratio
+        path = write(("books",), [first, second])
+        if fits:
+            assert len(load_config(path).books) == 2
+        else:
+            assert "the books eth and second count lyra" in mistake(path)
 
     def test_books_may_trade_on_several_chains(self, write: Write) -> None:
         config = load_config(self.on_two_chains(write, "system", "chain_id = 10"))

@@ -182,6 +182,14 @@ def test_every_mistake_in_a_csv_has_its_line(tmp_path: Path, old: str, new: str,
         read(tmp_path, CSV.replace(old, new, 1), "otc.csv")
 
 
+def test_a_day_without_an_hour_and_a_second_of_another_century_are_no_expiry(tmp_path: Path) -> None:
+    for written, words in (('"2023-11-24"', "expiry has no hour"), ('"20231124"', "no Unix second")):
+        text = TOML.replace('"2023-11-24T08:00Z"', written)
+        assert text != TOML
+        with pytest.raises(DataError, match=words):
+            read(tmp_path, text)
+
+
 def test_a_huge_file_and_one_that_is_no_text_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is larger than"):
         read(tmp_path, TOML + "#" * 1_000_000 + "\n")

@@ -68,6 +68,19 @@ class TestPositions:
         assert sizes == {Decimal(1800): 2, Decimal(2000): -3, Decimal(2200): 5}
         assert short in protocol.series
 
+    def test_an_option_that_left_its_vault_for_the_wallet_must_be_named(self) -> None:
+        protocol, _ = covered_call()
+        bought = protocol.option(2, strike=1800 * PRICE)
+        protocol.vaults[OWNER][0].longs = [(bought, 2 * E8)]
+        source = gamma()
+        protocol.read(source)
+        protocol.vaults[OWNER][0].longs = []
+        protocol.balances[bought, OWNER] = 2 * E8
+        with pytest.raises(DataError, match=f"wallet holds options {bought}, which no vault has any more"):
+            protocol.read(source)
+        sizes = {p.strike: p.size for p in protocol.read(gamma(otokens=(bought,))).positions}
+        assert sizes == {Decimal(1800): 2, Decimal(2000): -3}
+
     def test_options_that_were_written_and_not_sold_net_to_nothing(self) -> None:
         protocol, series = covered_call()
         protocol.balances[series, OWNER] = 3 * E8
