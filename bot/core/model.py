@@ -180,7 +180,7 @@ class VenueState:
     an order pays its executor for. `privileges` is None where a venue can't say. `paused` says in a sentence that
     nothing can be traded, "" where it can. `wallet` is what the signer's wallet holds of the settlement token and
     `allowance` what the venue may take of it: None where no margin is watched, or the signer can't deposit. Without
-    `needs_allowance` a deposit is made without one.
+    `needs_allowance` a deposit is made without one, and with `moves_while_paused` also while nothing can be traded.
     `margin_delta` is the margin's own delta, in units of the underlying: collateral kept in it, and profit or loss that
     is fixed in it. `orders` wait for their executor. `collateral` is None where orders draw on what was deposited.
     A position smaller than `min_position_usd`, or with less collateral than `min_collateral_usd`, is not left open.
@@ -210,6 +210,7 @@ class VenueState:
     wallet: Decimal | None = None
     allowance: Decimal | None = None
     needs_allowance: bool = True
+    moves_while_paused: bool = False
     margin_delta: Decimal = Decimal(0)
     orders: tuple[PendingOrder, ...] = ()
     collateral: OrderCollateral | None = None

@@ -264,9 +264,10 @@ def nothing_to_add(snapshot: Snapshot, limits: Limits) -> str:
 
 
 def unreachable(snapshot: Snapshot, limits: Limits) -> bool:
-    """Whether the venue can't be reached, is paused, or what was read of it is too old."""
+    """Whether the venue can't be reached, takes no collateral while it is paused, or what was read of it is too old."""
     oldest = snapshot.at - snapshot.timestamp
-    return bool(sequencer(snapshot) or snapshot.venue.paused) or oldest > limits.max_block_age_s
+    shut = bool(snapshot.venue.paused) and not snapshot.venue.moves_while_paused
+    return bool(sequencer(snapshot)) or shut or oldest > limits.max_block_age_s
 
 
 def is_calm(decision: Decision) -> bool:

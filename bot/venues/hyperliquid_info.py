@@ -32,6 +32,7 @@ SET_ASIDE_S: Final = 30
 EVERYTHING: Final = ""
 FUNDING_AGE_S: Final = 60
 MODE_AGE_S: Final = 600
+FUNDING_KEPT_S, FOR_EVER = 3_600, float("inf")
 LARGEST_RATE: Final = Decimal("0.04")
 """The most that the exchange takes per hour, as a fraction of notional."""
 
@@ -225,7 +226,8 @@ class QuietInfo:
 
     What concerns one question alone sets that one aside, and what concerns the API all of them.
 
-    Rates are asked for once a minute, the margin mode every ten. `clock` gives seconds.
+    Rates are asked for once a minute, the margin mode every ten. While the API is silent the last rate holds for an
+    hour, and the last mode until another is told. `clock` gives seconds.
     """
 
     questions: Questions
@@ -243,20 +245,21 @@ class QuietInfo:
 
     def funding_per_hour(self) -> Decimal | None:
         """See the port."""
-        return self._remembered("funding", FUNDING_AGE_S, self.questions.funding_per_hour)
+        return self._remembered("funding", FUNDING_AGE_S, self.questions.funding_per_hour, FUNDING_KEPT_S)
 
     def margin_mode(self) -> str | None:
         """See the port."""
-        return self._remembered("mode", MODE_AGE_S, self.questions.margin_mode)
+        return self._remembered("mode", MODE_AGE_S, self.questions.margin_mode, FOR_EVER)
 
-    def _remembered(self, what: str, age_s: float, ask: Callable[[], T]) -> T | None:
+    def _remembered(self, what: str, age_s: float, ask: Callable[[], T], kept_s: float) -> T | None:
+        """An answer of at most `age_s` seconds ago; while there is no new one, of at most `kept_s`."""
         at, value = self._kept.get(what, (float("-inf"), None))
+        known: T | None = value
         if self.clock() - at < age_s:
-            known: T | None = value
             return known
         found = self._quietly(what, ask)
         if found is None:
-            return None
+            return known if self.clock() - at < kept_s else None
         self._kept[what] = (self.clock(), found)
         return found
 

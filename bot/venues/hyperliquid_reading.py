@@ -67,9 +67,12 @@ class HyperliquidReading:
         asked: dict[str, Call] = dict(self.account_calls())
         asked["oracle"] = core.oracle_price(market.index)
         asked["best"] = core.best_prices(market.asset)
+        asked["asset"] = core.asset_info(market.index)  # HyperCore may lower a market's leverage at any time
         if market.dex == FIRST_DEX:
             asked["withdrawable"] = core.withdrawable(self.account)
         answers = dict(zip(asked, (yield list(asked.values())), strict=True))
+        self._check_asset(answers["asset"])
+        asset = self._asset = answers["asset"]
         seen = self.seen(answers, asset)
         self._check(seen)
         oracle = numbers.price_usd(answers["oracle"], asset.sz_decimals)
@@ -157,11 +160,13 @@ class HyperliquidReading:
                 "switch it back to separate balances on Hyperliquid"
             )
         own = abs(seen.size) * seen.mark
-        if seen.size != 0 and (seen.account_value <= 0 or seen.notional < own / 2):
+        # An account that is known to share nothing has lost what it had, and is to be refilled or closed.
+        hidden = seen.account_value <= 0 and mode is None
+        if seen.size != 0 and (hidden or seen.notional < own / 2):
             raise DataError(
                 f"{self.name}: a position of {seen.size:+f} beside an account value of {seen.account_value:.2f} USD "
                 f"and a notional of {seen.notional:.2f}: HyperEVM doesn't show what backs it, as with unified or "
-                "portfolio margin, which must be off"
+                "portfolio margin, which must be off; or its collateral is lost, which the info API would tell apart"
             )
 
     def _state(
@@ -217,6 +222,7 @@ class HyperliquidReading:
             half_spread=(ask - bid) / 2 if quoted else ZERO,
             privileges=Privileges(self.account, self.account, can_trade=True, can_withdraw=True),
             paused=self._paused(seen, best),
+            moves_while_paused=not quoted,
             wallet=seen.spot_usdc if moves else None,
             allowance=ZERO if moves else None,
             needs_allowance=False,
@@ -275,7 +281,8 @@ class HyperliquidReading:
         bid, ask = best
         if not 0 < bid < ask:
             return f"{self.name}: the book of {self.market.coin} shows a best bid of {bid:f} and an offer of {ask:f}"
-        if seen.size == 0 and seen.account_value == 0 and seen.spot_usdc >= HIDDEN_USD:
+        mode = None if self.info is None else self.info.margin_mode()
+        if mode is None and seen.size == 0 and seen.account_value == 0 and seen.spot_usdc >= HIDDEN_USD:
             return (
                 f"{self.name}: the perp side of the account is empty while {seen.spot_usdc:.2f} USDC lie on the spot "
                 "side: move some of it over; if Hyperliquid refuses that, the account's margin is unified, and must "

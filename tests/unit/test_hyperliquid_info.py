@@ -287,10 +287,22 @@ class TestQuietly:
         assert [q["type"] for q in api.asked].count("metaAndAssetCtxs") == 2
         assert [q["type"] for q in api.asked].count("userAbstraction") == 1
 
-    def test_a_rate_that_is_too_old_is_not_used_while_the_api_is_down(self) -> None:
+    def test_the_last_mode_holds_until_another_is_told(self) -> None:
+        info, api, time = self.quiet(userAbstraction="unifiedAccount")
+        assert info.margin_mode() == "unifiedAccount"
+        api.answers["userAbstraction"] = TransientError("down")
+        time[0] = 1_000_000.0
+        assert info.margin_mode() == "unifiedAccount"
+        api.answers["userAbstraction"] = "disabled"
+        time[0] += 31
+        assert info.margin_mode() == "disabled"
+
+    def test_the_last_rate_holds_for_an_hour_while_the_api_is_down_and_no_longer(self) -> None:
         market = [{"universe": [{"name": "ETH"}]}, [{"funding": "0.0001"}]]
         info, api, time = self.quiet(metaAndAssetCtxs=market)
         info.funding_per_hour()
         api.answers["metaAndAssetCtxs"] = TransientError("down")
-        time[0] = 61.0
+        time[0] = 3_599.0
+        assert info.funding_per_hour() == Decimal("0.0001")
+        time[0] = 3_660.0
         assert info.funding_per_hour() is None

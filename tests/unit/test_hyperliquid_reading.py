@@ -36,7 +36,9 @@ class TestRounds:
         cold, first, warm = ([call.to.lower() for call in calls] for calls in core.rounds)
         assert cold == [precompile(0x810), precompile(0x80A)]
         assert first == warm
-        assert sorted(warm) == [precompile(n) for n in (0x801, 0x803, 0x806, 0x807, 0x80E, 0x80F, 0x813)]
+        assert sorted(warm) == [
+            precompile(n) for n in (0x801, 0x803, 0x806, 0x807, 0x80A, 0x80E, 0x80F, 0x813)
+        ]
 
     def test_only_corewriter_must_hold_code(self) -> None:
         assert hyperliquid_venue().contracts() == {"core_writer": WRITER}
@@ -205,6 +207,27 @@ class TestRefusals:
             setattr(core, name, value)
         with pytest.raises(DataError, match="unified or portfolio margin"):
             read(core)
+
+    def test_a_leverage_that_hypercore_lowers_is_the_margins_at_once(self) -> None:
+        core, venue = Core().holding("5"), hyperliquid_venue()
+        assert core.state(venue).maintenance_ratio == Decimal("0.02")
+        core.max_leverage = 10
+        assert core.state(venue).maintenance_ratio == Decimal("0.05")
+
+    def test_an_account_that_shares_nothing_may_be_under_water_or_empty(self) -> None:
+        lost = Core().holding("5", cash="-10")
+        assert read(lost, info=Told(mode="disabled")).margin.account_value == -10
+        with pytest.raises(DataError, match="or its collateral is lost"):
+            read(lost)
+        empty = replace(Core(), account_value=Decimal(0), raw_usd=Decimal(0), spot=Decimal(50_000))
+        assert read(empty, info=Told(mode="disabled")).paused == ""
+
+    @pytest.mark.parametrize("side", ["bid", "ask"])
+    def test_an_empty_side_of_the_book_stops_trading_and_no_transfer(self, side: str) -> None:
+        seen = read(replace(Core(), **{side: Decimal(0)}))
+        assert (seen.max_buy, seen.max_sell, seen.moves_while_paused) == (0, 0, True)
+        assert seen.paused
+        assert not read(Core()).moves_while_paused
 
     @pytest.mark.parametrize(("spot", "paused"), [("9.99", False), ("10", True)])
     def test_an_empty_perp_side_beside_spot_money_pauses_the_venue(self, spot: str, paused: bool) -> None:
