@@ -332,15 +332,15 @@ class Desk:
         Done at the start of a run, before every order, and wherever the position is not the one expected.
         """
         book.sender.check_nonces()
-        now, block = self._clock.now(), primary_block(snapshot.blocks, book.venue.chain)
+        block = primary_block(snapshot.blocks, book.venue.chain)
         reconcile.refuse_unknown_orders(snapshot.venue)
         found = reconcile.position(self.ledger, book.account.id, snapshot.venue)
-        baseline = reconcile.begin(self.ledger, found, block.number, now)
+        baseline = reconcile.begin(self.ledger, found, block.number, block.timestamp)
         if found.agrees:
             return
         reader = reconcile.changes_since(book.venue, self.ledger, book.account.id, baseline)
         changes = self._observer.ask(book.venue.chain, block, reader)
-        why = reconcile.settle(self.ledger, found, changes, block.number, now)
+        why = reconcile.settle(self.ledger, found, changes, block.number, block.timestamp)
         self._notify(
             Event(Kind.POSITION_CHANGED, f"{found.holder} on {book.account.chain}: {why}", book.name)
         )

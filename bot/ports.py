@@ -316,8 +316,13 @@ class PerpVenue(Protocol):
         """
         ...
 
-    def outside_changes(self, from_block: int, known: frozenset[str]) -> Reader[tuple[OutsideChange, ...]]:
-        """Changes of our position since a block that came from transactions other than `known`, oldest first."""
+    def outside_changes(
+        self, from_block: int, since_s: int, known: frozenset[str]
+    ) -> Reader[tuple[OutsideChange, ...]]:
+        """Changes of our position that came from transactions other than `known`, oldest first.
+
+        They are those from a block on; the block before it was of Unix second `since_s`.
+        """
         ...
 
     def contracts(self) -> dict[str, str]:
@@ -348,11 +353,12 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A position that was adopted: at which block, and why."""
+    """A position that was adopted: at which block, of which Unix second, and why."""
 
     size: Decimal
     block: int
     why: str
+    at: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,10 @@ def refuse_unknown_orders(state: VenueState) -> None:
 
 
 def begin(ledger: Ledger, found: Position, block: int, at: int) -> Baseline:
-    """The baseline, made at the first reconciliation of an empty account. Halt where there is a position already."""
+    """The baseline, made at the first reconciliation of an empty account at a block of Unix second `at`.
+
+    Halt where there is a position already.
+    """
     baseline = ledger.baseline(found.account, found.market)
     if baseline is not None:
         return baseline
@@ -59,14 +62,14 @@ def begin(ledger: Ledger, found: Position, block: int, at: int) -> Baseline:
         )
     why = "the first reconciliation"
     ledger.adopt(found.account, found.market, found.actual, block, why, at)
-    return Baseline(found.actual, block, why)
+    return Baseline(found.actual, block, why, at)
 
 
 def changes_since(
     venue: PerpVenue, ledger: Ledger, account: str, baseline: Baseline
 ) -> Reader[tuple[OutsideChange, ...]]:
     """What changed our position since the baseline without an order of ours. `account` signs."""
-    return venue.outside_changes(baseline.block + 1, ledger.own_transactions(account))
+    return venue.outside_changes(baseline.block + 1, baseline.at, ledger.own_transactions(account))
 
 
 def settle(ledger: Ledger, found: Position, changes: tuple[OutsideChange, ...], block: int, at: int) -> str:

@@ -373,7 +373,11 @@ class SqlLedger:
     def baseline(self, account: str, market: str) -> Baseline | None:
         """See the port."""
         row = self._newest_baseline(account, market)
-        return None if row is None else Baseline(Decimal(row["size"]), row["block_number"], row["why"])
+        return (
+            None
+            if row is None
+            else Baseline(Decimal(row["size"]), row["block_number"], row["why"], row["at"])
+        )
 
     def adopt(
         self,

@@ -364,7 +364,12 @@ class CurieVenue:
             return Outcome(OutcomeState.FILLED, "", fill)
         return Outcome(OutcomeState.PARTIAL, f"{size:+f} of {intent.size:+f} was traded", fill)
 
-    def outside_changes(self, from_block: int, known: frozenset[str]) -> Reader[tuple[OutsideChange, ...]]:
+    def outside_changes(
+        self,
+        from_block: int,
+        since_s: int,  # noqa: ARG002 - events are found by their blocks
+        known: frozenset[str],
+    ) -> Reader[tuple[OutsideChange, ...]]:
         """Position changes of ours from other transactions. A liquidation explains itself by its own event."""
         us = "0x" + bytes.fromhex(self.trader[2:]).rjust(32, b"\0").hex()
         wanted = [

@@ -156,7 +156,12 @@ class GmxVenue:
             return events.waiting(placed.key, since, now, expiration)
         return (yield from self._settled(intent, placed, end))
 
-    def outside_changes(self, from_block: int, known: frozenset[str]) -> Reader[tuple[OutsideChange, ...]]:
+    def outside_changes(
+        self,
+        from_block: int,
+        since_s: int,  # noqa: ARG002 - events are found by their blocks
+        known: frozenset[str],
+    ) -> Reader[tuple[OutsideChange, ...]]:
         """Changes whose orders other transactions than `known` placed: liquidations, auto-deleveraging, strangers."""
         emitter, who = self._contracts.emitter, events.topic_of(self.account)
         *changed, created, executed = yield [

@@ -126,27 +126,23 @@ class HyperliquidVenue:
 
     def outside_changes(
         self,
-        from_block: int,
-        known: frozenset[str],  # noqa: ARG002 - fills name no transaction of HyperEVM's
+        from_block: int,  # noqa: ARG002 - fills name no block of HyperEVM's
+        since_s: int,
+        known: frozenset[str],  # noqa: ARG002 - nor a transaction
     ) -> Reader[tuple[OutsideChange, ...]]:
-        """Fills that carry no client order id of ours, since about that block, as the info API tells them.
+        """Fills that carry no client order id of ours, since that time, as the info API tells them.
 
         Halt where it isn't configured, for HyperCore has no events that HyperEVM could show; TransientError while it
         doesn't answer.
         """
+        yield from ()
         if self._info is None:
             raise Halt(
                 f"{self.name}: the position of {self.account} is not the one that the ledger expects, and HyperCore "
                 "has no events that would say why (with info_url liquidations are told apart): find out who traded, "
                 "then run `vaultkeel adopt`"
             )
-        block, now = yield [
-            self._clock.call("getBlockNumber"),
-            self._clock.call("getCurrentBlockTimestamp"),
-        ]
-        # Blocks come about every second. What this lets in from before can't pass as an explanation of the difference,
-        # which must come out to the last lot.
-        fills = self._info.fills(now - max(block - from_block, 0))
+        fills = self._info.fills(since_s)
         if fills is None:
             raise TransientError(
                 f"{self.name}: the position is not the one that the ledger expects, and the info API, which would say "

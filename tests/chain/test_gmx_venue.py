@@ -94,7 +94,7 @@ class Hand:
         return waiting.outcome()
 
     def outside(self, known: frozenset[str] = frozenset()) -> list[tuple[Decimal, str]]:
-        told: tuple[OutsideChange, ...] = self.ask(self.venue.outside_changes(self.since, known))
+        told: tuple[OutsideChange, ...] = self.ask(self.venue.outside_changes(self.since, 0, known))
         return [(change.size, change.reason) for change in told]
 
     def set_price(self, price: str) -> None:

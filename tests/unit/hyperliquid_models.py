@@ -162,7 +162,9 @@ class Told:
         return None if self.status is None else ToldOrder(self.status, self.fills_ or ())
 
     def fills(self, since_s: int) -> tuple[ToldFill, ...] | None:
-        return self.fills_
+        if self.fills_ is None:
+            return None
+        return tuple(fill for fill in self.fills_ if fill.at_ms >= since_s * 1_000)
 
     def funding_per_hour(self) -> Decimal | None:
         return self.funding

@@ -97,7 +97,7 @@ class TestOrders:
             feed(VENUE.outcome(intent(), receipt("0xab", logs=(ours,)), venue_state()), [])
 
     def test_changes_from_outside_are_looked_for_at_the_trader(self) -> None:
-        asked = next(VENUE.outside_changes(7, frozenset()))
+        asked = next(VENUE.outside_changes(7, 0, frozenset()))
         for query in asked:
             assert isinstance(query, LogQuery)
             assert query.topics[1] == "0x" + word(TRADER).hex()
@@ -234,6 +234,7 @@ class TestConfiguration:
     def test_books_of_several_traders_are_refused(self, document: dict[str, Any], tmp_path: Path) -> None:
         second = copy.deepcopy(document["books"][0]) | {"name": "second"}
         second["venue"] |= {"base_token": address(80), "trader": address(81)}
+        second["sources"][0]["market"] = address(82)
         document["books"].append(second)
         with pytest.raises(ConfigError, match="the books of one chain trade for several accounts"):
             self.load(document, tmp_path)

@@ -133,5 +133,5 @@ def test_a_strangers_order_in_our_position_has_no_reason_and_other_accounts_have
         mined(position_changed("5", USD, key=KEY), EXECUTED, 105),
         mined(position_changed("8", USD, key=other, who=address(77)), EXECUTED, 105),
     )
-    told = Chain(logs).drive(VENUE.outside_changes(100, frozenset({TX})))
+    told = Chain(logs).drive(VENUE.outside_changes(100, 0, frozenset({TX})))
     assert [(c.size, c.reason, c.tx_hash) for c in told] == [(1, "", EXECUTED)]

@@ -223,7 +223,7 @@ class TestReceipts:
 
 class TestOutside:
     def changes(self, *logs: EventLog, known: frozenset[str] = frozenset({TX})) -> list[tuple[Decimal, str]]:
-        told = chain(*logs).drive(VENUE.outside_changes(100, known))
+        told = chain(*logs).drive(VENUE.outside_changes(100, 0, known))
         return [(change.size, change.reason) for change in told]
 
     def test_orders_of_our_own_are_left_out_whoever_executed_them(self) -> None:

@@ -342,8 +342,16 @@ class TestReceipts:
 
 class TestOutside:
     def changes(self, venue: HyperliquidVenue) -> tuple[OutsideChange, ...]:
-        found: tuple[OutsideChange, ...] = Core().drive(venue.outside_changes(40, frozenset()))
+        found: tuple[OutsideChange, ...] = Core().drive(venue.outside_changes(40, NOW - 60, frozenset()))
         return found
+
+    def test_what_was_adopted_before_is_not_told_again(self) -> None:
+        first, second = (
+            told_fill("-1", at_ms=at * 1_000, oid=oid, cloid=0, reason="liquidation")
+            for at, oid in ((NOW - 61, 1), (NOW - 5, 2))
+        )
+        found = self.changes(hyperliquid_venue(Told(fills_=(first, second))))
+        assert [change.tx_hash for change in found] == ["order 2"]
 
     def test_without_the_info_api_a_person_must_look_and_is_told_why(self) -> None:
         with pytest.raises(Halt, match=r"no events that would say why.*vaultkeel adopt"):
