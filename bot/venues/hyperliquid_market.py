@@ -101,6 +101,10 @@ class ToldOrder:
         """What it traded, signed."""
         return sum((fill.size for fill in self.fills), Decimal(0))
 
+    def filled_whole(self, meant: Decimal) -> bool:
+        """Whether its own word says so, and its fills are all of the signed size that it was meant to be."""
+        return self.status == "filled" and self.size == meant
+
 
 class CoreInfo(Protocol):
     """Hyperliquid's info API, as far as the venue asks it. None stands for no usable answer, whatever the cause."""

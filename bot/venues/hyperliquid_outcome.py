@@ -2,7 +2,8 @@
 
 Nothing there reverts and nothing answers: a mined transaction says that HyperCore was asked. An immediate-or-cancel
 order acts at once or not at all within a stated number of blocks, so the position before and after tells it, and the
-info API, where it is configured, tells its price and fee. Where the two differ the position counts.
+info API, where it is configured, tells its price and fee. Where the two differ the position counts, but for an order
+that the API knows to be refused or filled whole: then something else moved the position.
 """
 
 from dataclasses import dataclass
@@ -55,15 +56,21 @@ def of_order(
     """The outcome of an order. `told` is the info API's answer, None where it had none or isn't asked (`asks`).
 
     While order and position disagree, or the API says nothing of an order that acted, it waits until its time is over;
-    then the position alone tells.
+    then the position alone tells, unless the API's fills are the whole order. A refusal's own word is waited for no
+    longer. What else moved the position is the reconciliation's to explain.
     """
     moved = seen.size - before.position.size
     cloid = cloid_text(order.cloid)
-    if told is not None and told.is_over and told.size == moved:
-        if moved != 0:
-            return filled(intent, told_fill(intent, told), "")
-        if told.is_refused:
-            return Outcome(OutcomeState.DEAD, f"HyperCore refused it: {told.status}")
+    if told is not None and told.is_refused:
+        beside = f"; the position moved by {moved:+f}, which is not its doing" if moved != 0 else ""
+        return Outcome(OutcomeState.DEAD, f"HyperCore refused it: {told.status}{beside}")
+    if told is not None and told.is_over and moved != 0 and told.size == moved:
+        return filled(intent, told_fill(intent, told), "")
+    if told is not None and told.filled_whole(intent.size) and wait.is_over:
+        why = (
+            f"its price is the exchange's own, although the position moved by {moved:+f} since it was decided"
+        )
+        return filled(intent, told_fill(intent, told), why)
     if not wait.is_over:
         if told is not None and told.is_over:
             why = f"the info API says {told.status} with {told.size:+f}, and the position moved by {moved:+f}"

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypercore_exchange import OTHER, START_S, TRADER, Exchange
+from hypercore_exchange import OTHER, START_S, STRANGER, TRADER, Exchange
 
 from bot.localnet.hypercore.actions import CancelByCloid, Tif
 from bot.localnet.hypercore.info import BadRequest, answer
@@ -193,3 +193,12 @@ def test_an_account_that_does_not_exist_is_answered_like_an_empty_one() -> None:
 def test_what_is_not_in_a_documented_shape_is_refused(request_: Any) -> None:
     with pytest.raises(BadRequest):
         answer(Exchange().state, request_)
+
+
+@pytest.mark.parametrize(("unified", "mode"), [(False, "disabled"), (True, "unifiedAccount")])
+def test_the_margin_mode_is_a_bare_string(unified: bool, mode: str) -> None:
+    exchange = Exchange(unified=unified)
+    assert ask(exchange, "userAbstraction", user=TRADER) == mode
+    assert ask(exchange, "userAbstraction", user=STRANGER) == "disabled"
+    with pytest.raises(BadRequest, match="user is no address"):
+        ask(exchange, "userAbstraction", user="nobody")

@@ -237,15 +237,39 @@ class TestWithTheInfoApi:
         assert "reckoned" in late.reason
 
     def test_where_it_disagrees_the_order_waits_and_then_the_position_counts(self) -> None:
-        info = Told("filled", (told_fill("5"),))
+        info = Told("canceled", (told_fill("3"),))
         early = outcome("5", happens=trades("2"), info=info, blocks=59)
         assert early.state is OutcomeState.PENDING
-        assert "says filled with +5" in early.reason
+        assert "says canceled with +3" in early.reason
         late = outcome("5", happens=trades("2"), info=info, blocks=60)
         assert late.state is OutcomeState.PARTIAL
         assert late.fill is not None
         assert late.fill.size == 2
         assert outcome("5", info=info, blocks=60).state is OutcomeState.DEAD
+
+    @pytest.mark.parametrize("happened", ["0", "2", "10", "-4"])
+    def test_a_record_that_accounts_for_the_whole_order_is_counted_whatever_else_moved_the_position(
+        self, happened: str
+    ) -> None:
+        info = Told("filled", (told_fill("3", "2001", "2.7"), told_fill("2", "2002", "1.8")))
+        happens = trades(happened) if happened != "0" else None
+        early = outcome("5", happens=happens, info=info, blocks=59)
+        assert (early.state, "says filled with +5" in early.reason) == (OutcomeState.PENDING, True)
+        late = outcome("5", happens=happens, info=info, blocks=60)
+        assert late.state is OutcomeState.FILLED
+        assert late.fill is not None
+        assert (late.fill.size, late.fill.notional, late.fill.fee_usd) == (5, D(10_007), D("4.5"))
+        assert f"the position moved by {D(happened):+.4f}" in late.reason
+
+    @pytest.mark.parametrize("happened", ["5", "2", "-5"])
+    @pytest.mark.parametrize("blocks", [1, 60])
+    def test_what_was_refused_by_its_word_is_never_counted_as_filled(
+        self, happened: str, blocks: int
+    ) -> None:
+        told = outcome("5", happens=trades(happened), info=Told("perpMarginRejected"), blocks=blocks)
+        assert (told.state, told.fill) == (OutcomeState.DEAD, None)
+        assert "perpMarginRejected" in told.reason
+        assert f"the position moved by {D(happened):+.4f}, which is not its doing" in told.reason
 
 
 class TestTransfers:

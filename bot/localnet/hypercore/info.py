@@ -217,11 +217,18 @@ def _funding_of(state: State, request: Request) -> Any:
     return user_funding(state, _user(request), _time(request, "startTime"), _end(request))[:MOST_RATES]
 
 
+def _abstraction(state: State, request: Request) -> Any:
+    account = state.accounts.get(_user(request))
+    # What it says of nobody is not documented: the word for separate balances.
+    return "unifiedAccount" if account is not None and account.unified else "disabled"
+
+
 _ANSWERS: Final[dict[str, Callable[[State, Request], Any]]] = {
     "clearinghouseState": _state_of,
     "fundingHistory": _funding_history,
     "metaAndAssetCtxs": _meta_and_contexts,
     "orderStatus": _order_status,
+    "userAbstraction": _abstraction,
     "userFills": _user_fills,
     "userFillsByTime": _user_fills_by_time,
     "userFunding": _funding_of,
