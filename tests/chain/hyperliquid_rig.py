@@ -139,6 +139,12 @@ class HyperRig:
         return self.site.hedger
 
     @property
+    def hedger_id(self) -> str:
+        """The hedger as the ledger knows it."""
+        (account,) = self.running.desk.accounts
+        return account.id
+
+    @property
     def account(self) -> Account:
         """The hedger's account on the exchange."""
         found = self.core.engine.account(self.hedger)
@@ -280,11 +286,11 @@ class HyperRig:
 
     def known_position(self) -> Decimal:
         """The ledger's."""
-        return self.running.ledger.live_position(self.hedger, market_name(self.market.index))
+        return self.running.ledger.live_position(self.hedger_id, market_name(self.market.index))
 
     def mode_and_why(self) -> tuple[Mode, str]:
         """Of the account."""
-        return self.running.ledger.mode_and_why(self.hedger)
+        return self.running.ledger.mode_and_why(self.hedger_id)
 
     def fates(self) -> dict[str, Fate]:
         """What became of each of our orders on the exchange, by the key of its intent."""
@@ -322,7 +328,7 @@ class HyperRig:
         """What must hold at any time: one order waits at most, there and in the ledger."""
         waiting = [sent for sent in self.core.waiting() if isinstance(sent.action, LimitOrder)]
         assert len(waiting) <= 1, "two orders wait on HyperCore"
-        assert len(self.running.ledger.open_intents(self.hedger)) <= 1, "two orders are open in the ledger"
+        assert len(self.running.ledger.open_intents(self.hedger_id)) <= 1, "two orders are open in the ledger"
 
     def check_books(self) -> None:
         """With nothing open: position and outcomes are the exchange's."""

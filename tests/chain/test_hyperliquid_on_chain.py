@@ -240,7 +240,7 @@ class TestOutside:
         rig.deposit(D(2_000))
         rig.settle()
         assert (rig.position(), rig.outcomes()) == (5, ["FILLED", "FILLED"])
-        baseline = rig.running.ledger.baseline(rig.hedger, market_name(1))
+        baseline = rig.running.ledger.baseline(rig.hedger_id, market_name(1))
         assert baseline is not None
         assert "liquidation -5" in baseline.why
         assert rig.known_position() == 5

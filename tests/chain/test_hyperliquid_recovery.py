@@ -164,7 +164,9 @@ class TestTwoBooks:
             assert float(rig.position(market)) == pytest.approx(-delta, abs=band)
             assert [order["outcome"] for order in rig.orders(book=name)] == ["FILLED"]
             rig.check_traded(rig.orders(book=name)[-1])
-            assert rig.running.ledger.live_position(rig.hedger, market_name(market)) == rig.position(market)
+            assert rig.running.ledger.live_position(rig.hedger_id, market_name(market)) == rig.position(
+                market
+            )
 
     def test_both_may_not_watch_the_margin(self, rig: HyperRig) -> None:
         rig.edits += [with_margin(), bitcoin(rig)]
