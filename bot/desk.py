@@ -243,7 +243,7 @@ class Desk:
         """What the venue says of a mined order, as far as the chain is deep enough to count."""
         before = self.ledger.decided_on(order.intent.key).venue
         reader = book.venue.outcome(order.intent, receipt, before)
-        return self._observer.ask_late(book.venue.chain, book.sender.confirmed, reader)
+        return self._observer.ask_late(book, book.sender.confirmed, reader)
 
     def _act(self, book: Book, record: Decided, tick_id: int) -> Tick:
         decision = record.decision

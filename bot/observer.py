@@ -34,6 +34,7 @@ class Observer:
         self._ledger = ledger
         self._clock = clock
         self._verified: set[str] = set()
+        self._newest: dict[tuple[str, str], int] = {}
         # One account per chain at most is at work at once, and asks each chain once: nobody waits for a thread.
         self._threads = ThreadPoolExecutor(len(chains) ** 2, thread_name_prefix="chain")
 
@@ -52,14 +53,20 @@ class Observer:
         answer: T = drive(access.client, access.multicall, block, [reader], access.call_gas)[0]
         return answer
 
-    def ask_late(self, chain: str, block: Callable[[], BlockRef], reader: Reader[T]) -> T:
-        """What one reader returns at a block that is asked for only where the reader reads anything."""
+    def ask_late(self, book: Book, block: Callable[[], BlockRef], reader: Reader[T]) -> T:
+        """What one reader returns at a block of the venue's chain, which is asked for only where it reads anything.
+
+        No later snapshot of `book` is older than that block.
+        """
         try:
             first = next(reader)
         except StopIteration as done:
             known: T = done.value
             return known
-        return self.ask(chain, block(), resumed(first, reader))
+        chain, pinned = book.venue.chain, block()
+        answer = self.ask(chain, pinned, resumed(first, reader))
+        self._newest[book.name, chain] = max(self._newest_seen(book, chain), pinned.number)
+        return answer
 
     def observe(self, book: Book) -> Snapshot:
         """Everything that a decision of `book` needs, at one block hash per chain."""
@@ -123,7 +130,9 @@ class Observer:
         """The block that one chain is pinned to, and what each reader returns there."""
         access = self._chains[chain]
         block = self._pin(book, chain, head)
-        return block, drive(access.client, access.multicall, block, wanted, access.call_gas)
+        found = drive(access.client, access.multicall, block, wanted, access.call_gas)
+        self._newest[book.name, chain] = block.number
+        return block, found
 
     def _side_by_side(self, asks: Mapping[str, Callable[[], T]]) -> dict[str, T]:
         """What is asked of each chain, all at once: it takes as long as the slowest. An error names its chain.
@@ -166,14 +175,33 @@ class Observer:
         raise DataError(f"{book.name}: nothing tells its spot: add [[books.feeds]]")
 
     def _pin(self, book: Book, chain: str, head: BlockRef | None) -> BlockRef:
-        """The head of `chain`, if it was not read just now. TransientError where it can't show our last order yet."""
+        """The head of `chain`, if it was not read just now.
+
+        TransientError where it can't show our last order yet, or is older than what `book` was decided on before:
+        another node may lag behind the one that told an outcome, and the position would be taken for a foreign one.
+        A chain that a reorg made shorter is refused, too, until it is as long again.
+        """
         block = head or self._chains[chain].client.head()
         ours = self._ledger.last_mined_block(book.account.id) if chain == book.venue.chain else 0
         if block.number < ours:
             raise TransientError(
                 f"{chain}: the node's block {block.number} is older than {ours}, which has our last order: it lags"
             )
+        newest = self._newest_seen(book, chain)
+        if block.number < newest:
+            raise TransientError(
+                f"{chain}: the node's block {block.number} is older than {newest}, which {book.name} was read at "
+                "before: it lags"
+            )
         return block
+
+    def _newest_seen(self, book: Book, chain: str) -> int:
+        """The number of the newest block of `chain` that `book` was read at, in earlier runs too; 0 for none."""
+        if (book.name, chain) not in self._newest:
+            last = self._ledger.last_tick(book.name)
+            blocks = () if last is None else last.snapshot.blocks
+            self._newest[book.name, chain] = max((b.number for b in blocks if b.chain == chain), default=0)
+        return self._newest[book.name, chain]
 
     def verify(self, book: Book) -> dict[str, BlockRef]:
         """Once per book, before anything is sent: the chains are the configured ones and every address holds code.
@@ -234,21 +262,35 @@ def with_vols(
         return sources, VolsUsed("vault", min(block.timestamp for block in blocks))
     surface = vols.read(now)
     refuse_other_underlying(surface, spot, now)
-    seen = tuple(replace(source, positions=priced_by(surface, source, spot, now)) for source in sources)
+    # The pricing tells the expired from the rest by the oldest block: a desk's clock ahead of it leaves out none.
+    oldest = min(block.timestamp for block in blocks)
+    seen = tuple(
+        replace(source, positions=priced_by(surface, source, spot, oldest, now)) for source in sources
+    )
     return seen, VolsUsed(vols.name, surface.at)
 
 
-def priced_by(surface: Surface, source: SourceState, spot: Decimal, now: int) -> tuple[OptionPosition, ...]:
-    """A source's positions with the surface's vols, asked once per expiry. What has expired stays as it is."""
+def priced_by(
+    surface: Surface, source: SourceState, spot: Decimal, oldest: int, now: int
+) -> tuple[OptionPosition, ...]:
+    """A source's positions with the surface's vols, asked once per expiry. What has expired stays as it is.
+
+    What has expired is told by the `oldest` block's time. What else has by the desk's, `now`, may be quoted
+    no more: with seconds left it has the vols of the nearest expiry that is.
+    """
     found = list(source.positions)
     by_expiry: dict[int, list[int]] = defaultdict(list)
     for place, position in enumerate(found):
-        if position.expiry > now:
+        if position.expiry > oldest:
             by_expiry[position.expiry].append(place)
+    quoted = [part.expiry for part in surface.slices if part.expiry > oldest]
     for expiry, places in by_expiry.items():
         strikes = [float(found[place].strike) for place in places]
-        vols, slopes = surface.vols(strikes, expiry, now), surface.slopes(strikes, expiry, now)
-        money_vol = surface.atm_vol(expiry, now, float(spot))
+        at = expiry
+        if expiry <= now:
+            at = min(quoted, key=lambda known: abs(known - expiry), default=expiry)
+        vols, slopes = surface.vols(strikes, at, oldest), surface.slopes(strikes, at, oldest)
+        money_vol = surface.atm_vol(at, oldest, float(spot))
         for place, vol, slope in zip(places, vols.tolist(), slopes.tolist(), strict=True):
             found[place] = replace(found[place], vol=vol, slope=slope, money_vol=money_vol)
     return tuple(found)

@@ -401,6 +401,10 @@ class Ledger(Protocol):
         """What was filled for a tick's book since that tick was recorded, and the gas paid for it in USD."""
         ...
 
+    def transferred_since(self, account: str, tick_id: int) -> bool:
+        """Whether an order of ours moved margin of `account` since a tick was recorded, or an open one may."""
+        ...
+
     def spent(self, book: str | None, now: int, *, paper: bool) -> Spent:
         """What the orders that have an outcome used up by `now`, of one book, or of all for None.
 

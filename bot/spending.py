@@ -6,7 +6,7 @@ from decimal import Decimal
 import structlog
 
 from bot.book import Book
-from bot.core.attribution import attribute
+from bot.core.attribution import attribute, hedge_unexplained
 from bot.core.budgets import reserved
 from bot.core.costs import costs_of
 from bot.core.learning import taught
@@ -17,13 +17,21 @@ from bot.ports import LastTick, Ledger, OpenIntent
 log = structlog.get_logger("vaultkeel.spending")
 
 CENT_PARTS = Decimal("0.000001")
+HOUR_S = 3_600
+DAY_S = 86_400
+MOST_FUNDING = Decimal("0.005")
+"""The fraction of the notional per hour beyond which a change of collateral is not taken for funding."""
+MOST_FORCED = Decimal("0.1")
+"""How far from the mark a position may have been liquidated, as a fraction of it."""
+LEAST_TRANSFER_USD = Decimal(5)
+"""What is less is never taken for a transfer."""
 
 
 def accounted(ledger: Ledger, book: Book, seen: Snapshot) -> Snapshot:
     """`seen` with all that the ledger knows of its book and of all books together, on whatever chains they trade."""
     open_orders = ledger.open_intents(None)
     last = ledger.last_tick(book.name)
-    change = None if last is None else change_since(ledger, last, seen)
+    change = None if last is None else change_since(ledger, last, seen, book.account.id)
     spent = (spent_with_open(ledger, book, seen, open_orders, name, change) for name in (book.name, None))
     known = replace(
         seen,
@@ -48,11 +56,12 @@ def spent_since(ledger: Ledger, book: Book, seen: Snapshot, own: str) -> Snapsho
     return replace(seen, spent_in_all=in_all)
 
 
-def change_since(ledger: Ledger, last: LastTick, seen: Snapshot) -> Decimal | None:
+def change_since(ledger: Ledger, last: LastTick, seen: Snapshot, account: str) -> Decimal | None:
     """The book's change of value since its last tick in USD, after fees and gas; None where it can't be told.
 
     Where collateral came or went in between, what the greeks and the fills explain is all that counts: the rest would
-    be somebody's deposit or withdrawal.
+    be somebody's deposit or withdrawal. Where the collateral itself pays funding and liquidations, all counts but a
+    rest of the hedge's that is more than those could be, or of a time in which `account` (its ledger id) moved margin.
     """
     if last.snapshot.paper != seen.paper:
         return None
@@ -62,8 +71,29 @@ def change_since(ledger: Ledger, last: LastTick, seen: Snapshot) -> Decimal | No
     except DataError as error:
         log.warning("the change of value is not known", book=seen.book, why=str(error))
         return None
-    moved = last.snapshot.venue.margin.collateral != seen.venue.margin.collateral
-    return Decimal(found.total - found.unexplained if moved else found.total).quantize(CENT_PARTS)
+    left_out = 0.0
+    if last.snapshot.venue.margin.collateral != seen.venue.margin.collateral:
+        left_out = found.unexplained
+        if seen.venue.collateral_pays:
+            rest = hedge_unexplained(last.snapshot, seen, trades)
+            most = most_paid(last.snapshot, seen, sum((trade.fill.size for trade in trades), Decimal(0)))
+            transferred = abs(rest) > most or ledger.transferred_since(account, last.id)
+            left_out = float(rest) if transferred else 0.0
+    return Decimal(found.total - left_out).quantize(CENT_PARTS)
+
+
+def most_paid(before: Snapshot, after: Snapshot, traded: Decimal) -> Decimal:
+    """What funding and liquidations may have cost or brought between two snapshots, in USD: more is a transfer.
+
+    `traded` is the signed size of the recorded fills in between. Funding is paid by the hour, so that of one hour may
+    fall into any time. What the position changed by beyond the fills was liquidated, or is a fill not recorded yet.
+    """
+    held, holds = before.venue.position.size, after.venue.position.size
+    mark, mark_before = after.venue.mark, before.venue.mark
+    hours = 1 + Decimal(min(max(after.timestamp - before.timestamp, 0), DAY_S)) / HOUR_S
+    funding = MOST_FUNDING * hours * max(abs(held) * mark_before, abs(holds) * mark)
+    forced = abs(holds - held - traded) * (abs(mark - mark_before) + MOST_FORCED * mark)
+    return max(funding, LEAST_TRANSFER_USD) + forced
 
 
 def spent_with_open(

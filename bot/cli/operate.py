@@ -1,10 +1,12 @@
 """Commands that run a book and let a person step in: status, once, run, modes, orders, adopt, resolve."""
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from bot import render
 from bot.app import App
@@ -29,7 +31,7 @@ from bot.core.decision import budgets_used
 from bot.core.events import tell_nobody
 from bot.core.greeks import position_greeks, price_book
 from bot.core.model import OPEN_OUTCOMES, Mode
-from bot.errors import ConfigError
+from bot.errors import ConfigError, VaultkeelError
 from bot.log import set_up_logs
 from bot.ops.watch import told, watched
 from bot.ports import OpenIntent
@@ -44,7 +46,8 @@ def status(config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
     set_up_logs(as_json=as_json, level="warning")
     warm_up()
     with opened(config) as bot:
-        for book in bot.desk.books:
+
+        def one(book: Book) -> None:
             why = bot.ledger.mode_and_why(book.account.id)[1]
             with busy(f"reading {book.name}", as_json=as_json):
                 record = bot.desk.assess(book)
@@ -58,13 +61,16 @@ def status(config: ConfigFile = DEFAULT_CONFIG, as_json: Json = False) -> None:
             view = render.status_view(record, positions, budgets, why, bot.config.mode, book.account.chain)
             show(shown, view, as_json=as_json)
 
+        of_each(bot.desk.books, one, as_json=as_json)
+
 
 def once(config: ConfigFile = DEFAULT_CONFIG, log_format: LogFormat = None, as_json: Json = False) -> None:
     """Runs one tick of every book."""
     set_up_logs(as_json=logs_as_json(log_format, as_json=as_json))
     warm_up()
     with opened(config, trades=True) as bot:
-        for book in bot.desk.books:
+
+        def one(book: Book) -> None:
             quiet = logs_as_json(log_format, as_json=as_json)
             with busy(f"a tick of {book.name}", as_json=quiet):
                 tick = bot.desk.tick(book)
@@ -76,6 +82,8 @@ def once(config: ConfigFile = DEFAULT_CONFIG, log_format: LogFormat = None, as_j
                 "again_in_s": tick.again_in_s,
             }
             show(shown, render.tick_view(tick.record, tick.outcome, tick.intent_key), as_json=as_json)
+
+        of_each(bot.desk.books, one, as_json=as_json)
 
 
 def run(config: ConfigFile = DEFAULT_CONFIG, log_format: LogFormat = None, as_json: Json = False) -> None:
@@ -198,6 +206,25 @@ def set_mode(config: Path, mode: Mode, why: str, chain: str | None, *, as_json: 
                 "why": why,
             }
             show(shown, f"{account.text}: {mode.value}", as_json=as_json)
+
+
+def of_each(books: Sequence[Book], one: Callable[[Book], None], *, as_json: bool) -> None:
+    """Does `one` of every book, whatever becomes of the others. The first error is raised at the end.
+
+    Of several books, each that failed is shown in its place.
+    """
+    first: VaultkeelError | None = None
+    for book in books:
+        try:
+            one(book)
+        except VaultkeelError as error:
+            first = first or error
+            if len(books) > 1:
+                kind = type(error).__name__
+                shown = {"book": book.name, "error": kind, "message": str(error)}
+                show(shown, Text(f"{book.name}: {kind}: {error}", style="red"), as_json=as_json)
+    if first is not None:
+        raise first
 
 
 def books_on(bot: App, chain: str | None) -> tuple[Book, ...]:

@@ -18,7 +18,7 @@ class CurieConfig(Model):
     name: str
     """What messages and the ledger call this venue."""
     chain: str
-    """The chain that it is on: a NAME of `[chains.NAME]`. All books trade on one."""
+    """The chain that it is on: a NAME of `[chains.NAME]`."""
     clearing_house: Address
     """The ClearingHouse, which takes the orders."""
     clearing_house_config: Address
@@ -73,7 +73,7 @@ class GmxConfig(Model):
     name: str
     """What messages and the ledger call this venue."""
     chain: str
-    """The chain that it is on: a NAME of `[chains.NAME]`. All books trade on one."""
+    """The chain that it is on: a NAME of `[chains.NAME]`."""
     router: Address
     """The Router, which takes the collateral: it is allowed exactly what each order brings."""
     exchange_router: Address

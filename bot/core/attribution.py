@@ -77,6 +77,16 @@ def attribute(
     return Attribution(**parts, unexplained=whole - sum(parts.values()))
 
 
+def hedge_unexplained(before: Snapshot, after: Snapshot, trades: Sequence[TradeDone]) -> Decimal:
+    """The hedge's share of the unexplained, in USD: what neither its marks nor its fills account for."""
+    fills = [trade.fill for trade in trades]
+    traded = sum((t.fill.size * (after.venue.mark - t.reference) for t in trades), Decimal(0))
+    marked = before.venue.position.size * (after.venue.mark - before.venue.mark) + traded
+    paid = sum((fill.fee_usd + fill.impact_usd + fill.funding_usd for fill in fills), Decimal(0))
+    pending = after.venue.pending_funding - before.venue.pending_funding
+    return after.venue.margin.mark_value - before.venue.margin.mark_value - marked + paid + pending
+
+
 def repriced(before: Snapshot, after: Snapshot) -> tuple[float, float]:
     """The change of value of the earlier positions in USD, and the part of it that their vols made by vega.
 

@@ -184,6 +184,8 @@ class VenueState:
     `margin_delta` is the margin's own delta, in units of the underlying: collateral kept in it, and profit or loss that
     is fixed in it. `orders` wait for their executor. `collateral` is None where orders draw on what was deposited.
     A position smaller than `min_position_usd`, or with less collateral than `min_collateral_usd`, is not left open.
+    Where `collateral_pays`, the margin's `collateral` pays funding and what a liquidation takes at once: it moves
+    without anybody's deposit.
     """
 
     name: str
@@ -216,6 +218,7 @@ class VenueState:
     collateral: OrderCollateral | None = None
     min_position_usd: Decimal = Decimal(0)
     min_collateral_usd: Decimal = Decimal(0)
+    collateral_pays: bool = False
 
 
 @dataclass(frozen=True, slots=True)

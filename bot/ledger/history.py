@@ -5,17 +5,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Engine, Float, cast, func, select
+from sqlalchemy import ColumnElement, Engine, Float, cast, func, or_, select
 
 from bot.core.attribution import TradeDone
 from bot.core.decision import Decided
-from bot.core.model import OutcomeState
+from bot.core.model import OPEN_OUTCOMES, IntentKind, OutcomeState
 from bot.errors import ConfigError
 from bot.ledger.rows import decided_of, fill_of
 from bot.ledger.schema import fills, intents, ticks
 
 PAGE = 50
 """Snapshots are large: they are read this many at a time."""
+OPEN = tuple(state.value for state in OPEN_OUTCOMES)
+TRANSFERS = (IntentKind.ADD_MARGIN.value, IntentKind.WITHDRAW_MARGIN.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,17 @@ class History:
     def settled_since(self, tick_id: int) -> tuple[tuple[TradeDone, ...], Decimal]:
         """What was filled for a tick's book since that tick was recorded, and the gas paid for it in USD."""
         return self._settled(tick_id, intents.c.resolved_after >= tick_id)
+
+    def transferred_since(self, account: str, tick_id: int) -> bool:
+        """Whether an order of ours moved margin of `account` since a tick was recorded, or an open one may."""
+        wanted = select(intents.c.key).where(
+            intents.c.account == account,
+            intents.c.kind.in_(TRANSFERS),
+            intents.c.outcome != OutcomeState.DEAD.value,
+            or_(intents.c.outcome.in_(OPEN), intents.c.resolved_after >= tick_id),
+        )
+        with self._engine.connect() as db:
+            return db.execute(wanted.limit(1)).first() is not None
 
     def _settled(self, first: int, *inside: ColumnElement[bool]) -> tuple[tuple[TradeDone, ...], Decimal]:
         same_book = intents.c.book == select(ticks.c.book).where(ticks.c.id == first).scalar_subquery()

@@ -228,6 +228,10 @@ class SqlLedger:
         """See the port."""
         return self.history.settled_since(tick_id)
 
+    def transferred_since(self, account: str, tick_id: int) -> bool:
+        """See the port."""
+        return self.history.transferred_since(account, tick_id)
+
     def spent(self, book: str | None, now: int, *, paper: bool) -> Spent:
         """See the port."""
         with self._read() as db:

@@ -211,6 +211,7 @@ class HyperliquidReading:
             fee_ratio=market.fee_ratio,
             funding_per_hour=ZERO if funding is None else funding,
             pending_funding=ZERO,
+            collateral_pays=True,
             curve=curve,
             max_buy=most[True],
             max_sell=most[False],

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from builders import NOW, WEEK, block, fill, measured, option, positions, snapshot, source, venue_state
 
-from bot.core.attribution import Attribution, TradeDone, attribute
+from bot.core.attribution import Attribution, TradeDone, attribute, hedge_unexplained
 from bot.core.model import Snapshot
 
 BOOK = (option("-10"), option("-4", strike="2200", is_call=False), option("3", strike="1900", vol=0.9))
@@ -107,3 +107,15 @@ def test_an_option_that_expired_is_worth_its_intrinsic_value() -> None:
     after = later(snapshot(source()), "2000", seconds=WEEK)
     start = positions(before)[0].value
     assert attributed(before, after).total == pytest.approx(-10 * 100 - start)
+
+
+def test_the_hedges_share_of_the_unexplained_has_nothing_of_the_options() -> None:
+    before = snapshot(venue=venue_state("5"))
+    trade = TradeDone(fill("-2", "2090", fee_usd=Decimal(4), impact_usd=Decimal(20)), Decimal(2100))
+    value = before.venue.margin.mark_value + 5 * 100 - 4 - 20 - 50  # the mark rises by 100; 50 are gone
+    margin = replace(before.venue.margin, mark_value=value)
+    after = replace(
+        before, spot=Decimal(2300), venue=replace(before.venue, mark=Decimal(2100), margin=margin)
+    )
+    assert hedge_unexplained(before, after, [trade]) == -50
+    assert attributed(before, after, trade).unexplained > 50, "with the higher orders of the options"

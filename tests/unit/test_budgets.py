@@ -40,6 +40,7 @@ from bot.core.model import (
     CostPoint,
     Decision,
     Hold,
+    IntentKind,
     Mode,
     Outcome,
     OutcomeState,
@@ -503,6 +504,43 @@ class TestChange:
             )
             assert seen.change_usd is not None
             assert abs(seen.change_usd) < 5
+
+    @pytest.mark.parametrize("pays", [False, True])
+    def test_a_small_change_of_collateral_is_funding_only_where_that_pays_it(
+        self, rig: Rig, pays: bool
+    ) -> None:
+        rig.ledger.set_mode(ACCOUNT_ID, Mode.HALTED, "watch only", NOW)
+        rig.curie.state = replace(rig.curie.state, collateral_pays=pays)
+        rig.tick()
+        margin = rig.curie.state.margin
+        seen = self.see(rig, "2000", collateral=margin.collateral - 4, mark_value=margin.mark_value - 4)
+        still = self.see(rig, "2000")
+        assert seen.change_usd is not None
+        assert still.change_usd is not None
+        assert float(seen.change_usd - still.change_usd) == pytest.approx(-4 if pays else 0, abs=0.1)
+
+    def test_a_small_change_of_collateral_beside_a_transfer_of_ours_is_no_loss(self, rig: Rig) -> None:
+        rig.ledger.set_mode(ACCOUNT_ID, Mode.HALTED, "watch only", NOW)
+        rig.curie.state = replace(rig.curie.state, collateral_pays=True)
+        tick = rig.tick().id
+        moved = intent(kind=IntentKind.WITHDRAW_MARGIN, size="4")
+        rig.ledger.intend(moved, tick)
+        assert rig.ledger.transferred_since(ACCOUNT_ID, tick), "it may be done any moment"
+        assert not rig.ledger.transferred_since("another", tick)
+        rig.ledger.resolve(moved.key, Outcome(OutcomeState.FILLED), D(0), NOW)
+        margin = rig.curie.state.margin
+        seen = self.see(rig, "2000", collateral=margin.collateral - 4, mark_value=margin.mark_value - 4)
+        assert seen.change_usd is not None
+        assert seen.change_usd > 0
+        last = rig.ledger.last_tick("eth")
+        assert last is not None
+        assert not rig.ledger.transferred_since(ACCOUNT_ID, last.id), "it is over"
+
+    def test_a_transfer_that_came_to_nothing_moved_nothing(self, rig: Rig) -> None:
+        tick = rig.tick().id
+        rig.ledger.intend(intent("no", kind=IntentKind.ADD_MARGIN, market="other"), tick)
+        rig.ledger.resolve("no", Outcome(OutcomeState.DEAD, "refused"), D(0), NOW)
+        assert not rig.ledger.transferred_since(ACCOUNT_ID, tick)
 
     def test_a_loss_beyond_the_days_holds_and_halts(self, rig: Rig) -> None:
         bounded(rig, budgets=Budgets(max_loss_day_usd=D(400)))

@@ -38,7 +38,7 @@ from bot.core.margin import MarginPolicy
 from bot.core.model import BlockRef, Hold, Mode, OutcomeState, Rebalance, Transfer
 from bot.core.protection import Protection
 from bot.desk import Desk, Tick
-from bot.errors import Halt
+from bot.errors import Halt, TransientError
 from bot.ledger import open_ledger
 from bot.venues.bounds import TransferBounds
 from bot.venues.hyperliquid_core import LimitOrder, UsdClassTransfer, decode_action
@@ -236,10 +236,12 @@ def test_a_liquidation_that_the_info_api_tells_is_taken_over(tmp_path: Path) -> 
     rig.later(2)
     rig.tick()
     assert rig.outcomes() == ["FILLED"]
-    traded(rig.core, "-2", "1990")
-    info.fills_ += (told_fill("-2", "1990", cloid=0, reason="liquidation", oid=9),)
+    traded(rig.core, "-2", "1900")
+    info.fills_ += (told_fill("-2", "1900", cloid=0, reason="liquidation", oid=9),)
     rig.later(30)
-    rig.tick()
+    change = rig.tick().record.snapshot.change_usd
+    assert change is not None
+    assert -210 < change < -195, "two units for a hundred less than the mark are lost"
     assert rig.ledger.mode(ACCOUNT_ID) is Mode.ACTIVE
     expected = rig.ledger.live_position(ACCOUNT_ID, market_name(1))
     assert expected == size - 2
@@ -286,3 +288,88 @@ def test_on_paper_nothing_is_sent(tmp_path: Path) -> None:
     assert told.outcome.fill.size % ETH.lot == 0
     assert rig.client.sent == []
     rig.ledger.close()
+
+
+def test_a_node_that_lags_behind_the_block_of_an_outcome_is_not_traded_on(rig: HyperRig) -> None:
+    """It shows the position without the fill that another node has told: the account would halt."""
+    rig.tick()
+    size, before = rig.order().signed, rig.client.block
+    rig.later(4)
+    traded(rig.core, str(size), "2000.4")
+    ahead = rig.client.block
+    vars(rig.client)["confirmed"] = lambda depth: ahead
+    rig.client.block = block(before.number + 1, before.timestamp + 1)
+    with pytest.raises(TransientError, match="block 101 is older than 104, which eth was read at before"):
+        rig.tick()
+    assert rig.outcomes() == ["FILLED"]
+    assert rig.ledger.mode(ACCOUNT_ID) is Mode.ACTIVE
+    rig.client.block = ahead
+    assert isinstance(rig.tick().record.decision, Hold)
+
+
+def hedged(rig: HyperRig) -> Decimal:
+    """A desk that has hedged and ticked once since; the order's size."""
+    rig.tick()
+    size = rig.order().signed
+    traded(rig.core, str(size), "2000.4")
+    for blocks in (3, 60):
+        rig.later(blocks)
+        rig.tick()
+    assert rig.outcomes() == ["FILLED"]
+    return size
+
+
+def cash(rig: HyperRig, amount: str) -> None:
+    """Money comes to the account, or leaves it."""
+    rig.core.raw_usd += D(amount)
+    rig.core.account_value += D(amount)
+
+
+def changed(rig: HyperRig) -> Decimal:
+    """The change of value that the next tick records, a minute later."""
+    rig.later(60)
+    change = rig.tick().record.snapshot.change_usd
+    assert change is not None
+    return change
+
+
+def test_funding_counts_as_lost_or_won(rig: HyperRig) -> None:
+    hedged(rig)
+    quiet = changed(rig)
+    for paid in ("-50", "50"):
+        cash(rig, paid)
+        assert abs(changed(rig) - quiet - D(paid)) < 1
+    assert abs(rig.ledger.spent("eth", rig.clock.time, paper=False).change_day_usd) < 20
+
+
+def test_what_is_more_than_funding_could_be_is_a_transfer(rig: HyperRig) -> None:
+    hedged(rig)
+    quiet = changed(rig)
+    for moved in ("-54", "54", "-9000", "9000"):
+        cash(rig, moved)
+        assert abs(changed(rig) - quiet) < 1
+
+
+def test_a_jump_of_the_spot_counts_in_whole_also_where_funding_was_paid(rig: HyperRig) -> None:
+    """What the greeks don't explain of the options is no transfer."""
+    changes = []
+    for paid in ("0", "-10", "-9000"):
+        later = HyperRig(rig.path.with_name(f"{paid}.db"))
+        hedged(later)
+        later.source.state = replace(later.source.state, spot=D(2400))
+        cash(later, paid)
+        changes.append(changed(later))
+        later.ledger.close()
+    alone, with_funding, with_transfer = changes
+    assert abs(with_funding - alone + 10) < 1
+    assert abs(with_transfer - alone) < 1
+
+
+def test_a_longer_time_may_have_had_more_funding_but_not_more_than_a_days(rig: HyperRig) -> None:
+    size = hedged(rig)
+    hourly = abs(size) * 2000 / 200
+    for hours, count in ((1, D("1.9")), (10, D("10.9")), (40, D("24.9"))):
+        for factor, counts in ((count, True), (count + D("0.3"), False)):
+            cash(rig, str((-hourly * factor).quantize(D("0.01"))))
+            rig.later(hours * 3600 - 60)
+            assert (changed(rig) < -hourly * factor / 2) is counts, (hours, factor)

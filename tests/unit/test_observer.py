@@ -8,8 +8,21 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from builders import CHAIN, NOW, WEEK, FakeClient, Rig, ScriptedSource, block, option, source
+from builders import (
+    CHAIN,
+    NOW,
+    TARGET,
+    WEEK,
+    FakeClient,
+    Rig,
+    ScriptedSource,
+    block,
+    option,
+    snapshot,
+    source,
+)
 
+from bot.core.greeks import position_greeks, price_book
 from bot.core.inputs import spot_of
 from bot.core.model import BlockRef, FeedPrice, VolsUsed
 from bot.desk import Desk
@@ -62,6 +75,16 @@ def test_an_expired_option_keeps_what_it_has() -> None:
     expired = option(expiry=NOW, vol=None)
     (seen,), _ = with_vols(Quoted(), (source(expired, option()),), SPOT, (block(),), NOW)
     assert seen.positions[0] == expired
+
+
+def test_what_has_expired_is_told_by_the_oldest_block_as_the_pricing_does() -> None:
+    """The desk's clock is past the expiry already, the block that is priced at not yet."""
+    expiring, rest = option(expiry=NOW, vol=None), option(strike="2500", expiry=NOW + 3 * WEEK, vol=None)
+    blocks = (block(100, NOW + 2), block(7, NOW - 5, "there"))
+    (seen,), used = with_vols(Quoted(), (source(expiring, rest),), SPOT, blocks, NOW + 1)
+    assert all(position.vol is not None for position in seen.positions)
+    whole = replace(snapshot(seen), at=NOW + 1, blocks=blocks, vols=used)
+    assert len(position_greeks(price_book(whole, TARGET))) == 2
 
 
 def test_the_vols_of_another_underlying_are_refused() -> None:
@@ -141,3 +164,21 @@ class TestSeveralChains:
         assert (decision.code if decision.kind == "hold" else decision.kind.upper()) == expected
         if expected == "BLOCK_SKEW":
             assert decision.text == f"the blocks of there and {CHAIN} are 30 s apart, the limit is 29 s"
+
+    def test_no_chain_goes_back_behind_what_the_book_was_read_at(self, rig: Rig) -> None:
+        """Also that of a source: an older state of it would be hedged once more. A restart forgets nothing."""
+        rig.client.on_send = rig.mines
+        rig.tick()
+        chains = {**rig.chains, "there": replace(rig.chains[CHAIN], client=self.there)}
+        for restarted in (False, True):
+            if restarted:
+                rig.desk = Desk(chains, (rig.book,), rig.ledger, rig.clock)
+            self.there.block = block(6, NOW - 42, "there")
+            with pytest.raises(
+                TransientError,
+                match="there: the node's block 6 is older than 7, which eth was read at before",
+            ):
+                rig.tick()
+        self.there.block = block(8, NOW - 10, "there")
+        assert [each.number for each in rig.tick().record.snapshot.blocks] == [100, 8]
+        assert len(rig.client.sent) == 1
