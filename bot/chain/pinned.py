@@ -49,6 +49,9 @@ class PinnedReads:
         def ask(provider: Provider) -> tuple[int, list[Told]]:
             try:
                 answer = provider.data(method, params)
+                if stamp_of is not None and self._misplaced(stamp_of(answer), block):
+                    # A node that is about to add a block may show its state for a moment.
+                    answer = provider.data(method, params)
             except RevertError as error:
                 return block.number, [error]
             stamp = None if stamp_of is None else stamp_of(answer)
@@ -95,11 +98,14 @@ class PinnedReads:
         """The height that an answer is from. DataError, which names the node, where it may not be from there."""
         if stamp is None:
             return block.number
-        rules = self._rules
-        wrong = misplaced(stamp, block, rules.drift_blocks, parent_numbers=rules.parent_numbers)
+        wrong = self._misplaced(stamp, block)
         if wrong:
             raise DataError(f"{provider.name}: {wrong}")
-        return stamp.number if rules.drift_blocks else block.number
+        return stamp.number if self._rules.drift_blocks else block.number
+
+    def _misplaced(self, stamp: Stamp, block: BlockRef) -> str:
+        rules = self._rules
+        return misplaced(stamp, block, rules.drift_blocks, parent_numbers=rules.parent_numbers)
 
     def _alike(
         self, block: BlockRef, to: Sequence[str], ask: Callable[[Provider], tuple[int, list[Told]]]

@@ -9,6 +9,7 @@ from nodes import TOKEN, URL, Node, Script, client_of
 from web3.exceptions import BadResponseFormat
 
 from bot.chain.client import Client, ProviderRules, RevertError
+from bot.chain.pinned import Stamp
 from bot.core.fees import Offer
 from bot.errors import DataError, OutcomeUnknown, TransientError
 from bot.ports import TxCall
@@ -145,6 +146,25 @@ class TestReading:
         node, _ = client(answer)
         assert node.call_at(block(), address(1), b"\x01", 10**6) == b"\x12\x34"
         assert seen[0][1] == {"blockHash": block().hash, "requireCanonical": True}
+
+    @pytest.mark.parametrize("ahead", [[1, 0], [1, 1]], ids=["for a moment", "always"])
+    def test_an_answer_of_the_next_block_is_asked_for_again_once(self, ahead: list[int]) -> None:
+        """A node that is about to add a block may show its state for a moment; one without history always does."""
+        left = list(ahead)
+
+        def answer(method: str, params: list[Any]) -> Any:
+            return {"result": f"0x{block().number + left.pop(0):02x}"}
+
+        def stamp(raw: bytes) -> Stamp:
+            return Stamp(raw[0], block().timestamp + raw[0] - block().number)
+
+        node, _ = client(answer, tries=1)
+        if sum(ahead) == 1:
+            assert node.call_at(block(), address(1), b"", 10**6, stamp) == bytes([block().number])
+        else:
+            with pytest.raises(DataError, match="the node answered from block 101: it keeps no history"):
+                node.call_at(block(), address(1), b"", 10**6, stamp)
+        assert left == []
 
     @pytest.mark.parametrize("count", [0, 1])
     def test_a_short_answer_to_a_batch_is_transient(self, count: int) -> None:
