@@ -163,5 +163,7 @@ def test_no_request_makes_an_endpoint_fail(
     }
     assert {"GET /", "GET /events", "GET /decisions/{tick_id}", "POST /unlock", "POST /lock"} <= set(seen)
     for label in ("POST /unlock", "POST /lock", "POST /control/{name}"):
-        assert {303, 403} <= seen[label], f"{label}: what acts was never reached"
+        assert 403 in seen[label]
+        if mode is GenerationMode.POSITIVE:
+            assert 303 in seen[label], f"{label}: what acts was never reached"
     assert requests.get(site.url, timeout=10).status_code == 200
