@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass
 from decimal import Decimal
 
-from bot.core.model import CostPoint, Snapshot
+from bot.core.model import CostPoint, Fill, Intent, Snapshot, VenueState
 from bot.core.units import WEI_PER_NATIVE
 
 HOURS_PER_YEAR = 8_760
@@ -136,4 +136,18 @@ def costs_of(snapshot: Snapshot) -> Costs:
         half_spread=venue.half_spread,
         keeper_usd=keeper_native * snapshot.native_usd,
         funding_per_year=venue.funding_per_hour * HOURS_PER_YEAR * venue.mark,
+    )
+
+
+def quoted_fill(intent: Intent, state: VenueState) -> Fill:
+    """The fill that a venue's cost curve promises an order, where its transaction itself promises none."""
+    costs = Costs(state.mark, state.fee_ratio, state.curve, Decimal(0), state.lot, state.half_spread)
+    price = costs.average_price(intent.size)
+    notional = abs(intent.size) * price
+    return Fill(
+        size=intent.size,
+        notional=notional,
+        fee_usd=notional * state.fee_ratio,
+        impact_usd=(price - intent.reference_price) * intent.size,
+        funding_usd=Decimal(0),
     )

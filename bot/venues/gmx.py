@@ -8,7 +8,7 @@ brings its collateral along, and the executor's fee in native coin.
 from decimal import Decimal
 
 from bot.chain.mandate import Rule
-from bot.core.costs import Costs
+from bot.core.costs import quoted_fill
 from bot.core.model import (
     Fill,
     Intent,
@@ -107,16 +107,7 @@ class GmxVenue:
 
     def expected(self, intent: Intent, state: VenueState, _returned: bytes) -> Fill:
         """The fill that the cost curve promises: what a preflight returns is the order's key."""
-        costs = Costs(state.mark, state.fee_ratio, state.curve, Decimal(0), state.lot, state.half_spread)
-        price = costs.average_price(intent.size)
-        notional = abs(intent.size) * price
-        return Fill(
-            size=intent.size,
-            notional=notional,
-            fee_usd=notional * state.fee_ratio,
-            impact_usd=(price - intent.reference_price) * intent.size,
-            funding_usd=Decimal(0),
-        )
+        return quoted_fill(intent, state)
 
     def explain(self, revert: bytes) -> str:
         """The protocol's error with its meaning."""

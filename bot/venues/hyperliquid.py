@@ -6,11 +6,10 @@ exact.
 """
 
 from dataclasses import replace
-from decimal import Decimal
 
 from bot.chain.contracts import contract
 from bot.chain.mandate import Rule
-from bot.core.costs import Costs
+from bot.core.costs import quoted_fill
 from bot.core.model import Fill, Intent, IntentKind, Outcome, OutcomeState, Settled, VenueState
 from bot.core.orders import Order
 from bot.errors import DataError, Halt, OrderRejected, TransientError
@@ -80,16 +79,7 @@ class HyperliquidVenue:
 
     def expected(self, intent: Intent, state: VenueState, _returned: bytes) -> Fill:
         """The fill that the cost curve promises: a preflight returns nothing here, whatever HyperCore will do."""
-        costs = Costs(state.mark, state.fee_ratio, state.curve, Decimal(0), state.lot, state.half_spread)
-        price = costs.average_price(intent.size)
-        notional = abs(intent.size) * price
-        return Fill(
-            size=intent.size,
-            notional=notional,
-            fee_usd=notional * state.fee_ratio,
-            impact_usd=(price - intent.reference_price) * intent.size,
-            funding_usd=Decimal(0),
-        )
+        return quoted_fill(intent, state)
 
     def explain(self, revert: bytes) -> str:
         """A revert's data in words. CoreWriter itself never reverts."""

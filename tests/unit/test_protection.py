@@ -147,6 +147,15 @@ class TestTopUp:
         assert isinstance(held, Hold)
         assert held.code == "PAUSED"
 
+    def test_a_pause_of_trading_alone_stops_no_top_up_and_every_trade(self) -> None:
+        shut = {"paused": "the book is empty", "moves_while_paused": True, "curve": ()}
+        shut |= {"max_buy": Decimal(0), "max_sell": Decimal(0)}
+        assert isinstance(does(short("5", **shut)), Transfer)
+        for level in ("1.5", "5", "8"):
+            held = does(short(level, wallet=Decimal(0), **shut))
+            assert isinstance(held, Hold), level
+            assert held.code in ("PAUSED", "MARGIN"), level
+
     def test_a_paused_option_market_does_not_hold_it_up(self) -> None:
         found = seen(short("5"))
         found = replace(found, sources=(replace(found.sources[0], paused="the option market is paused"),))
